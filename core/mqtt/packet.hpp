@@ -87,7 +87,7 @@ struct SubscribeEntry {
 /// The filters of a SUBSCRIBE, read one after the other from the packet's bytes
 /// (validated when the packet was decoded).
 class SubscribeEntries {
- public:
+public:
   SubscribeEntries() = default;
   /// REQUIRES: `payload` is the validated payload of a SUBSCRIBE.
   explicit SubscribeEntries(std::string_view payload) : payload_{payload} {}
@@ -98,7 +98,7 @@ class SubscribeEntries {
   std::size_t count() const noexcept;
   std::string_view encoded() const noexcept { return payload_; }
 
- private:
+private:
   std::string_view payload_;
 };
 
@@ -119,7 +119,7 @@ struct Suback {
 
 /// The filters of an UNSUBSCRIBE; see SubscribeEntries.
 class UnsubscribeFilters {
- public:
+public:
   UnsubscribeFilters() = default;
   explicit UnsubscribeFilters(std::string_view payload) : payload_{payload} {}
 
@@ -128,7 +128,7 @@ class UnsubscribeFilters {
   std::size_t count() const noexcept;
   std::string_view encoded() const noexcept { return payload_; }
 
- private:
+private:
   std::string_view payload_;
 };
 

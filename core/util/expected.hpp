@@ -12,12 +12,12 @@ namespace mqttstack {
 /// `return Unexpected{ReasonCode::malformedPacket};`.
 template <class E>
 class Unexpected {
- public:
+public:
   explicit Unexpected(E error) : error_{std::move(error)} {}
   E& error() noexcept { return error_; }
   const E& error() const noexcept { return error_; }
 
- private:
+private:
   E error_;
 };
 
@@ -29,14 +29,13 @@ class Unexpected {
 /// asserted, neither throws.
 template <class T, class E>
 class [[nodiscard]] Expected {
- public:
+public:
   using value_type = T;
   using error_type = E;
 
   Expected(T value) : state_{std::in_place_index<0>, std::move(value)} {}
   template <class G>
-    requires std::is_constructible_v<E, G>
-  Expected(Unexpected<G> unexpected)
+  requires std::is_constructible_v<E, G> Expected(Unexpected<G> unexpected)
       : state_{std::in_place_index<1>, E(std::move(unexpected.error()))} {}
 
   bool has_value() const noexcept { return state_.index() == 0; }
@@ -61,7 +60,7 @@ class [[nodiscard]] Expected {
     return has_value() ? **this : static_cast<T>(std::forward<U>(fallback));
   }
 
- private:
+private:
   T* check() noexcept {
     assert(has_value());
     return std::get_if<0>(&state_);
@@ -73,11 +72,12 @@ class [[nodiscard]] Expected {
 /// Success, or the reason for failure.
 template <class E>
 class [[nodiscard]] Expected<void, E> {
- public:
+public:
   Expected() = default;
   template <class G>
-    requires std::is_constructible_v<E, G>
-  Expected(Unexpected<G> unexpected) : error_{std::move(unexpected.error())}, failed_{true} {}
+  requires std::is_constructible_v<E, G> Expected(Unexpected<G> unexpected)
+      : error_{std::move(unexpected.error())},
+        failed_{true} {}
 
   bool has_value() const noexcept { return !failed_; }
   explicit operator bool() const noexcept { return !failed_; }
@@ -86,7 +86,7 @@ class [[nodiscard]] Expected<void, E> {
     return error_;
   }
 
- private:
+private:
   E error_{};
   bool failed_ = false;
 };

@@ -15,7 +15,7 @@ namespace mqttstack {
 /// not how it wants to go (objects with a tail in the same allocation).
 template <class Derived>
 class RefCounted {
- public:
+public:
   RefCounted() = default;
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
@@ -31,17 +31,17 @@ class RefCounted {
   }
   std::uint32_t owners() const noexcept { return owners_; }
 
- protected:
+protected:
   ~RefCounted() = default;
 
- private:
+private:
   mutable std::uint32_t owners_ = 0;
 };
 
 /// Owns a share of a RefCounted object.
 template <class T>
 class IntrusivePtr {
- public:
+public:
   IntrusivePtr() = default;
   IntrusivePtr(std::nullptr_t) noexcept {}
   explicit IntrusivePtr(T* object) noexcept : object_{object} {
@@ -50,8 +50,8 @@ class IntrusivePtr {
   IntrusivePtr(const IntrusivePtr& other) noexcept : IntrusivePtr{other.object_} {}
   IntrusivePtr(IntrusivePtr&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
   template <class U>
-    requires std::is_convertible_v<U*, T*>
-  IntrusivePtr(const IntrusivePtr<U>& other) noexcept : IntrusivePtr{other.get()} {}
+  requires std::is_convertible_v<U*, T*> IntrusivePtr(const IntrusivePtr<U>& other)
+  noexcept : IntrusivePtr{other.get()} {}
   IntrusivePtr& operator=(IntrusivePtr other) noexcept {
     std::swap(object_, other.object_);
     return *this;
@@ -71,7 +71,7 @@ class IntrusivePtr {
   }
   friend bool operator==(const IntrusivePtr& a, std::nullptr_t) noexcept { return !a.object_; }
 
- private:
+private:
   T* object_ = nullptr;
 };
 

@@ -1,0 +1,7 @@
+#include "core/stack/flow.hpp"
+
+namespace mqttstack {
+
+void WalkPool::grow() { release(*blocks_.emplace_back(std::make_unique<Block>())); }
+
+}  // namespace mqttstack

@@ -1,0 +1,280 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/stack/flow.hpp"
+#include "core/stack/middleware.hpp"
+#include "core/stack/per_client.hpp"
+
+namespace mqttstack {
+
+// Walks pin the client that their context names while they wait.
+void retainClient(Client& client) noexcept;
+void releaseClient(Client& client) noexcept;
+
+/// A wired pipeline: an ordered list of middlewares. use() computes who listens
+/// to what, once, so that a walk goes along an array of exactly its listeners
+/// and, once the pool is warm, allocates nothing.
+///
+/// It refers to middlewares that others own and that may stand in several
+/// stacks. Not thread-safe: a stack belongs to one loop. Destroying it ends the
+/// walks that still wait with operation_canceled.
+class Stack {
+public:
+  Stack(std::string name, const ClientFields& fields, Logger log = {});
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  ~Stack();
+
+  const std::string& name() const noexcept { return name_; }
+
+  /// Appends a middleware; the first stack that does so becomes its home.
+  /// REQUIRES: no client has been installed.
+  void use(Middleware& middleware);
+
+  /// Calls install() of every middleware, in order.
+  void install(Client& client);
+
+  /// Calls validate() of every middleware.
+  void validate(Diagnostics& diagnostics) const;
+
+  /// Runs a packet through the stack, then calls then(error, consumed); consumed
+  /// tells whether somebody ended the walk with done(). Returns false if a
+  /// middleware deferred, in which case `then` is still to be called.
+  template <class Then>
+  bool process(Client& client, Packet& packet, mqtt::PacketType type, Then then) {
+    return begin(packetHandlers_[static_cast<std::size_t>(type)], Incoming{client, packet},
+                 [then = std::move(then)](std::error_code error, Incoming& in) mutable {
+                   then(error, in.consumed);
+                 });
+  }
+
+  /// Runs a callback that may be deferred through its handlers, then calls
+  /// then(error, callback). Returns false if a handler deferred.
+  template <class Callback, class Then>
+  bool execute(Callback callback, Then then) {
+    static_assert(Callback::kKind == CallbackKind::deferred,
+                  "sync callbacks are run(), not executed");
+    return begin(handlers<Callback>(), std::move(callback), std::move(then));
+  }
+
+  /// execute() from within a handler: `return stack.call(callback, next, then)`,
+  /// where then(error, callback, next, done) returns that handler's own Flow.
+  template <class Callback, class Then>
+  Flow call(Callback callback, Next next, Then then) {
+    return next.defer([&](Deferred outer) {
+      execute(std::move(callback), [outer = std::move(outer), next, then = std::move(then)](
+                                       std::error_code error, Callback& ctx) mutable {
+        outer.settleWith([&] { return then(error, ctx, next, Done{}); });
+      });
+    });
+  }
+
+  /// Runs a sync callback through its handlers and returns why one stopped it
+  /// with an error, if one did. Results are in the callback's output fields.
+  template <class Callback>
+  std::error_code run(Callback& callback) {
+    static_assert(Callback::kKind == CallbackKind::sync,
+                  "this callback may be deferred: execute() it");
+    try {
+      for (Handles<Callback>* handler : handlers<Callback>()) {
+        const Flow flow = handler->on(callback, SyncNext{}, Done{});
+        if (!flow.continues()) return flow.error();
+      }
+    } catch (...) {
+      return thrown(Callback::kName);
+    }
+    return {};
+  }
+
+  /// True if anybody listens to Callback.
+  template <class Callback>
+  bool handled() const noexcept {
+    return !handlers<Callback>().empty();
+  }
+
+  /// The place in the pipeline of the first handler of Callback, from 0.
+  template <class Callback>
+  std::optional<std::size_t> firstHandler() const noexcept {
+    const auto& list = handlers<Callback>();
+    return list.empty() ? std::nullopt : position(dynamic_cast<const Middleware*>(list.front()));
+  }
+  std::optional<std::size_t> position(const Middleware* middleware) const noexcept;
+
+  const std::vector<Middleware*>& middlewares() const noexcept { return middlewares_; }
+  const ClientLayout& clientLayout() const noexcept { return layout_; }
+  std::size_t parkedWalks() const noexcept { return parkedCount_; }
+
+private:
+  struct Incoming {
+    Client& client;
+    Packet& packet;
+    bool consumed = false;
+  };
+
+  static Flow visit(HandlesPackets& handler, Incoming& in, Next next) {
+    const Flow flow = handler.handle(in.client, in.packet, next, Done{});
+    in.consumed = !flow.continues();
+    return flow;
+  }
+  template <class Callback>
+  static Flow visit(Handles<Callback>& handler, Callback& callback, Next next) {
+    return handler.on(callback, next, Done{});
+  }
+
+  template <class Handler, class Ctx, class Then>
+  class Walk;
+
+  template <class Handler, class Ctx, class Then>
+  bool begin(const std::vector<Handler*>& list, Ctx ctx, Then then);
+
+  static Next nextOf(Traversal& walk) noexcept { return Next{walk}; }
+
+  /// Logs the exception in flight and returns the error that stands for it.
+  std::error_code thrown(std::string_view where) noexcept;
+  void link(Traversal& walk) noexcept;
+  void unlink(Traversal& walk) noexcept;
+
+  // Handler lists are indexed by a number given to each callback type.
+  struct ListBase {
+    virtual ~ListBase() = default;
+    virtual void offer(Middleware& middleware) = 0;
+  };
+  template <class Callback>
+  struct List final : ListBase {
+    std::vector<Handles<Callback>*> handlers;
+    void offer(Middleware& middleware) override {
+      if (auto* handler = dynamic_cast<Handles<Callback>*>(&middleware))
+        handlers.push_back(handler);
+    }
+  };
+  using MakeList = std::unique_ptr<ListBase> (*)();
+  static std::vector<MakeList>& catalogue();
+  template <class Callback>
+  static std::size_t enroll() {
+    catalogue().push_back(
+        []() -> std::unique_ptr<ListBase> { return std::make_unique<List<Callback>>(); });
+    return catalogue().size() - 1;
+  }
+  template <class Callback>
+  inline static const std::size_t index_ = enroll<Callback>();
+
+  template <class Callback>
+  const std::vector<Handles<Callback>*>& handlers() const noexcept {
+    return static_cast<const List<Callback>&>(*lists_[index_<Callback>]).handlers;
+  }
+
+  std::string name_;
+  Logger log_;
+  ClientLayout layout_;
+  std::vector<Middleware*> middlewares_;
+  std::array<std::vector<HandlesPackets*>, 16> packetHandlers_;
+  std::vector<std::unique_ptr<ListBase>> lists_;
+  IntrusivePtr<WalkPool> pool_;
+  Traversal* parked_ = nullptr;
+  std::size_t parkedCount_ = 0;
+};
+
+/// One walk along `list`; lives in a block of the stack's pool.
+template <class Handler, class Ctx, class Then>
+class Stack::Walk final : public Traversal {
+public:
+  Walk(Stack& stack, WalkPool::Block& block, const std::vector<Handler*>& list, Ctx ctx, Then then)
+      : Traversal{*stack.pool_, block},
+        stack_{stack},
+        list_{list},
+        ctx_{std::move(ctx)},
+        then_{std::move(then)} {}
+
+  bool advance() {  // the hot loop
+    for (const std::size_t count = list_.size(); position_ < count; ++position_) {
+      const Flow flow = visitGuarded();
+      if (flow.continues()) [[likely]]
+        continue;
+      if (!flow.pending()) return finish(flow.error());
+      park();
+      return false;
+    }
+    return finish({});
+  }
+
+private:
+  Flow visitGuarded() {
+    try {
+      return visit(*list_[position_], ctx_, Stack::nextOf(*this));
+    } catch (...) {
+      block_.ticket = 0;
+      return failed();
+    }
+  }
+  Flow failed() noexcept override {
+    if constexpr (requires { Ctx::kName; })
+      return stoppedBy(stack_.thrown(Ctx::kName));
+    else
+      return stoppedBy(stack_.thrown("handle"));
+  }
+  void park() override {
+    if (!pinned_ && (pinned_ = clientOf(ctx_))) retainClient(*pinned_);
+    stack_.link(*this);
+  }
+  void resume(Flow flow) override {
+    stack_.unlink(*this);
+    if constexpr (requires { ctx_.consumed; }) ctx_.consumed = !flow.continues();
+    if (!flow.continues()) return void(finish(flow.error()));
+    ++position_;
+    advance();
+  }
+  bool finish(std::error_code error) {
+    try {
+      then_(error, ctx_);
+    } catch (...) {
+      static_cast<void>(stack_.thrown("continuation"));
+    }
+    WalkPool& pool = pool_;
+    WalkPool::Block& block = block_;
+    Client* const pinned = pinned_;
+    this->~Walk();
+    pool.release(block);
+    if (pinned) releaseClient(*pinned);
+    return true;
+  }
+
+  static Client* clientOf(Ctx& ctx) noexcept {
+    if constexpr (requires { static_cast<Client*>(ctx.client); })
+      return ctx.client;
+    else if constexpr (requires { static_cast<Client&>(ctx.client); })
+      return &ctx.client;
+    else
+      return nullptr;
+  }
+
+  Stack& stack_;
+  const std::vector<Handler*>& list_;
+  Ctx ctx_;
+  Then then_;
+  std::size_t position_ = 0;
+  Client* pinned_ = nullptr;
+};
+
+template <class Handler, class Ctx, class Then>
+bool Stack::begin(const std::vector<Handler*>& list, Ctx ctx, Then then) {
+  if (list.empty()) {
+    then(std::error_code{}, ctx);
+    return true;
+  }
+  using W = Walk<Handler, Ctx, Then>;
+  static_assert(sizeof(W) <= WalkPool::kBlockBytes,
+                "contexts hold views and pointers: keep them small");
+  WalkPool::Block& block = pool_->acquire();
+  return (new (block.bytes) W{*this, block, list, std::move(ctx), std::move(then)})->advance();
+}
+
+}  // namespace mqttstack
