@@ -75,6 +75,11 @@ struct SubscriptionOptions {
   bool noLocal = false;
   bool retainAsPublished = false;
   RetainHandling retainHandling = RetainHandling::send;
+
+  /// As they stand on the wire; REQUIRES of the byte: no value that is reserved.
+  static SubscriptionOptions fromByte(std::uint8_t byte) noexcept;
+  std::uint8_t toByte() const noexcept;
+
   friend bool operator==(const SubscriptionOptions&, const SubscriptionOptions&) = default;
 };
 

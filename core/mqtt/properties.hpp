@@ -70,9 +70,13 @@ public:
   std::string_view encoded() const noexcept { return encoded_; }
 
   /// The number of a numeric property that may stand only once.
-  std::optional<std::uint32_t> number(PropertyId id) const noexcept;
+  std::optional<std::uint32_t> number(PropertyId id) const noexcept {
+    return empty() ? std::nullopt : findNumber(id);
+  }
   /// The text or bytes of a property that may stand only once.
-  std::optional<std::string_view> text(PropertyId id) const noexcept;
+  std::optional<std::string_view> text(PropertyId id) const noexcept {
+    return empty() ? std::nullopt : findText(id);
+  }
 
   /// Goes through all properties in their order on the wire.
   class Iterator {
@@ -104,10 +108,13 @@ public:
     Property current_{};
     bool atEnd_ = true;
   };
-  Iterator begin() const noexcept { return Iterator{encoded_}; }
+  Iterator begin() const noexcept { return empty() ? Iterator{} : Iterator{encoded_}; }
   Iterator end() const noexcept { return {}; }
 
 private:
+  std::optional<std::uint32_t> findNumber(PropertyId id) const noexcept;
+  std::optional<std::string_view> findText(PropertyId id) const noexcept;
+
   std::string_view encoded_;
 };
 
