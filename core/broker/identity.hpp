@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/util/intrusive_ptr.hpp"
+
+namespace mqttstack::broker {
+
+/// What an Identity is made of. Filled in by whoever authenticated the client.
+struct IdentityFields {
+  std::string principal;  ///< who was authenticated; "anonymous" for nobody
+  std::string clientId;   ///< the client identifier of the connection
+  std::string address;    ///< the peer's address as text, without the port
+  std::string listener;   ///< the name of the listener that accepted it
+  std::vector<std::string> groups;
+  std::string certificateName;  ///< common name of a verified client certificate
+  bool anonymous = false;       ///< nobody vouched for the principal
+};
+
+/// Who somebody is, as far as decisions are concerned. Immutable and counted:
+/// a connection makes one when it is authenticated, and its messages, wills,
+/// sessions and retained messages keep it, so that access can be judged long
+/// after the connection has gone.
+class Identity : public RefCounted<Identity> {
+public:
+  explicit Identity(IdentityFields fields) : fields_{std::move(fields)} {}
+
+  const std::string& principal() const noexcept { return fields_.principal; }
+  const std::string& clientId() const noexcept { return fields_.clientId; }
+  const std::string& address() const noexcept { return fields_.address; }
+  const std::string& listener() const noexcept { return fields_.listener; }
+  const std::vector<std::string>& groups() const noexcept { return fields_.groups; }
+  const std::string& certificateName() const noexcept { return fields_.certificateName; }
+  bool anonymous() const noexcept { return fields_.anonymous; }
+
+  /// True if both stand for the same authenticated principal. A user who was
+  /// authenticated as "anonymous" is not the same as one who gave no credentials.
+  bool samePrincipal(const Identity& other) const noexcept {
+    return anonymous() == other.anonymous() && principal() == other.principal();
+  }
+
+private:
+  IdentityFields fields_;
+};
+
+using IdentityPtr = IntrusivePtr<const Identity>;
+
+inline IdentityPtr makeIdentity(IdentityFields fields) {
+  return IdentityPtr{new Identity{std::move(fields)}};
+}
+
+}  // namespace mqttstack::broker

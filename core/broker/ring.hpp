@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace mqttstack::broker {
+
+/// A double-ended queue in one block, whose capacity is a power of two. Grows by
+/// doubling, shrinks by halving when three quarters are empty, and gives its
+/// memory back when asked while empty. Nothing is allocated before the first
+/// push, nor while the size stays in the same range.
+template <class T>
+class Ring {
+public:
+  Ring() = default;
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+  ~Ring() { clear(); }
+
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t capacity() const noexcept { return capacity_; }
+
+  T& operator[](std::size_t i) noexcept {
+    assert(i < size_);
+    return *slot(i);
+  }
+  const T& operator[](std::size_t i) const noexcept {
+    assert(i < size_);
+    return *const_cast<Ring*>(this)->slot(i);
+  }
+  T& front() noexcept { return (*this)[0]; }
+  const T& front() const noexcept { return (*this)[0]; }
+  T& back() noexcept { return (*this)[size_ - 1]; }
+
+  T& pushBack(T&& value) {
+    if (size_ == capacity_) resize(capacity_ == 0 ? kFirstCapacity : capacity_ * 2);
+    T* const place = std::construct_at(slot(size_), std::move(value));
+    ++size_;
+    return *place;
+  }
+
+  T popFront() noexcept {
+    assert(size_ > 0);
+    T value = std::move(*slot(0));
+    std::destroy_at(slot(0));
+    head_ = (head_ + 1) & (capacity_ - 1);
+    --size_;
+    shrink();
+    return value;
+  }
+
+  /// Takes out the element at `i`; those behind it move up.
+  T remove(std::size_t i) noexcept {
+    T value = std::move((*this)[i]);
+    for (; i + 1 < size_; ++i) *slot(i) = std::move(*slot(i + 1));
+    truncate(size_ - 1);
+    return value;
+  }
+
+  /// Removes all for which `condition` holds, keeping the order of the others.
+  template <class Condition>
+  std::size_t removeIf(Condition&& condition) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < size_; ++i) {
+      if (condition(*slot(i))) continue;
+      if (kept != i) *slot(kept) = std::move(*slot(i));
+      ++kept;
+    }
+    const std::size_t removed = size_ - kept;
+    truncate(kept);
+    return removed;
+  }
+
+  /// Empties it and frees its memory.
+  void clear() noexcept {
+    truncateOnly(0);
+    std::allocator<T>{}.deallocate(items_, capacity_);
+    items_ = nullptr;
+    head_ = capacity_ = 0;
+  }
+
+private:
+  static constexpr std::uint32_t kFirstCapacity = 4;
+
+  T* slot(std::size_t i) noexcept { return items_ + ((head_ + i) & (capacity_ - 1)); }
+
+  void truncateOnly(std::size_t size) noexcept {
+    for (std::size_t i = size; i < size_; ++i) std::destroy_at(slot(i));
+    size_ = static_cast<std::uint32_t>(size);
+  }
+  void truncate(std::size_t size) noexcept {
+    truncateOnly(size);
+    shrink();
+  }
+  void shrink() noexcept {
+    std::uint32_t capacity = capacity_;
+    while (capacity > kKeptCapacity && size_ < capacity / 4) capacity /= 2;
+    if (capacity != capacity_) resize(capacity);
+  }
+  void resize(std::uint32_t capacity) {
+    T* const items = std::allocator<T>{}.allocate(capacity);
+    for (std::size_t i = 0; i < size_; ++i) {
+      std::construct_at(items + i, std::move(*slot(i)));
+      std::destroy_at(slot(i));
+    }
+    std::allocator<T>{}.deallocate(items_, capacity_);
+    items_ = items;
+    capacity_ = capacity;
+    head_ = 0;
+  }
+
+  static constexpr std::uint32_t kKeptCapacity = 16;
+
+  T* items_ = nullptr;
+  std::uint32_t head_ = 0;
+  std::uint32_t size_ = 0;
+  std::uint32_t capacity_ = 0;
+};
+
+}  // namespace mqttstack::broker

@@ -1,0 +1,151 @@
+#pragma once
+
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/broker/compact_vector.hpp"
+#include "core/broker/match_cache.hpp"
+#include "core/broker/text_hash.hpp"
+#include "core/broker/topic_filter.hpp"
+#include "core/broker/wildcard_trie.hpp"
+#include "core/mqtt/packet.hpp"
+
+namespace mqttstack::broker {
+
+class Session;
+
+/// A subscription that matches a topic. For a shared group it is that of the
+/// member which the message goes to.
+struct Match {
+  Session* session = nullptr;
+  std::uint32_t identifier = 0;  ///< subscription identifier, 0 for none
+  mqtt::SubscriptionOptions options;
+  bool shared = false;
+};
+using MatchList = std::vector<Match>;
+
+/// What a subscription was made with.
+struct SubscriptionDetails {
+  mqtt::SubscriptionOptions options;
+  std::uint32_t identifier = 0;
+};
+
+/// Who is subscribed to what: all subscriptions of all sessions of a backend,
+/// found by topic.
+///
+/// Each distinct filter is one record with the list of its subscribers, in a
+/// flat table by text; filters with wildcards also hang in a trie, in front of
+/// which stands a cache from topic to matched filters. `$share/{group}/{filter}`
+/// is a group of subscribers that hangs off the record of `{filter}`.
+/// A session keeps a list of its places in these lists, so the text exists once
+/// and leaving costs O(1) per subscription.
+///
+/// Sessions are referred to, not owned: removeSession() comes before a session
+/// is destroyed (asserted there), and a session belongs to one index at a time.
+class TopicIndex {
+public:
+  /// `seed` is for the hash tables; a test may fix it.
+  explicit TopicIndex(std::uint64_t seed = randomSeed());
+  TopicIndex(const TopicIndex&) = delete;
+  TopicIndex& operator=(const TopicIndex&) = delete;
+  /// REQUIRES: no session has a subscription left.
+  ~TopicIndex();
+
+  /// Adds a subscription or replaces the options and identifier of an existing
+  /// one. True if it existed. REQUIRES: mqtt::isValidTopicFilter(filter).
+  /// [v311:3.8.4-3] [v5:3.8.4-3]
+  bool subscribe(std::string_view filter, Session& session,
+                 const mqtt::SubscriptionOptions& options, std::uint32_t identifier = 0);
+
+  /// True if it existed. The filter is compared as text; a shared one is named
+  /// with `$share/…`. [v311:3.10.4-1] [v5:3.10.4-1]
+  bool unsubscribe(std::string_view filter, Session& session) noexcept;
+
+  /// Removes all subscriptions of the session; returns how many there were.
+  std::size_t removeSession(Session& session) noexcept;
+
+  std::optional<SubscriptionDetails> find(std::string_view filter,
+                                          const Session& session) const noexcept;
+
+  /// Appends the matching subscriptions to `matches`: each non-shared one, and
+  /// for each shared group one member. Groups take turns among their connected
+  /// members; if none is connected, among those whose session outlives its
+  /// connection; a group with neither gives no match. Not const because of the
+  /// turns. REQUIRES: mqtt::isValidTopicName(topic). [v5:4.8.2-4] [v5:4.7.2-1]
+  void match(std::string_view topic, MatchList& matches);
+
+  /// Calls `visit(std::string_view filter, const SubscriptionDetails&)` for each
+  /// subscription of the session, shared ones with their full name. The view is
+  /// valid during the call. REQUIRES: `visit` does not change subscriptions.
+  template <class Visitor>
+  void forEachSubscription(const Session& session, Visitor&& visit) const {
+    std::string scratch;
+    const std::uint32_t count = subscriptionCount(session);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      SubscriptionDetails details;
+      const std::string_view filter = subscriptionAt(session, i, details, scratch);
+      visit(filter, details);
+    }
+  }
+  static std::uint32_t subscriptionCount(const Session& session) noexcept;
+
+  /// All subscriptions, shared ones included.
+  std::size_t subscriptions() const noexcept { return subscriptions_; }
+  std::size_t sharedSubscriptions() const noexcept { return shared_; }
+  std::size_t sharedGroups() const noexcept { return groups_; }
+  /// Distinct filters, without `$share/{group}/`.
+  std::size_t filters() const noexcept { return filters_.size(); }
+  std::size_t wildcardFilters() const noexcept { return trie_.filters(); }
+
+private:
+  // The hash stands beside the pointer so that probing and rehashing leave the
+  // records alone.
+  struct Entry {
+    std::uint64_t hash;
+    TopicFilter* filter;
+  };
+  struct Key {
+    std::uint64_t hash;
+    std::string_view text;
+  };
+  struct EntryHash {
+    using is_transparent = void;
+    using is_avalanching = void;
+    std::size_t operator()(const Entry& entry) const noexcept { return entry.hash; }
+    std::size_t operator()(const Key& key) const noexcept { return key.hash; }
+  };
+  struct EntryEqual {
+    using is_transparent = void;
+    bool operator()(const Entry& a, const Entry& b) const noexcept { return a.filter == b.filter; }
+    bool operator()(const Key& key, const Entry& entry) const noexcept {
+      return key.hash == entry.hash && key.text == entry.filter->text();
+    }
+    bool operator()(const Entry& entry, const Key& key) const noexcept {
+      return (*this)(key, entry);
+    }
+  };
+
+  TopicFilter* lookUp(std::string_view text) const noexcept;
+  TopicFilter& lookUpOrCreate(std::string_view text);
+  void dropIfUnused(TopicFilter& filter) noexcept;
+  void removeAt(Session& session, std::uint32_t slot) noexcept;
+  void collect(TopicFilter& filter, MatchList& matches);
+  static std::string_view subscriptionAt(const Session& session, std::uint32_t i,
+                                         SubscriptionDetails& details, std::string& scratch);
+
+  TextHash hash_;
+  boost::unordered_flat_set<Entry, EntryHash, EntryEqual> filters_;
+  WildcardTrie trie_;
+  MatchCache cache_;
+  std::vector<TopicFilter*> matched_;  // scratch of match()
+  std::size_t subscriptions_ = 0;
+  std::size_t shared_ = 0;
+  std::size_t groups_ = 0;
+};
+
+}  // namespace mqttstack::broker
