@@ -11,6 +11,8 @@
 #include "core/broker/delivery.hpp"
 #include "core/broker/identity.hpp"
 #include "core/broker/message.hpp"
+#include "core/broker/retained_tree.hpp"
+#include "core/broker/session.hpp"
 #include "core/mqtt/packet.hpp"
 #include "core/stack/acknowledgement.hpp"
 #include "core/stack/middleware.hpp"
@@ -22,13 +24,6 @@
 ///
 /// docs/callbacks.md has the same list as a table.
 namespace mqttstack {
-
-namespace broker {
-class RetainedCursor;
-class Session;
-}  // namespace broker
-
-using SessionPtr = IntrusivePtr<broker::Session>;
 
 // ---------------------------------------------------------------- deciding
 
@@ -151,9 +146,20 @@ struct CloseClient {
   mqtt::ReasonCode reason;
 };
 
-/// A connection is over. Executed by the client itself, from the loop, exactly
-/// once per connection whatever ended it; connection turns it into
-/// cleanDisconnect or uncleanDisconnect.
+/// A connection has ended, maybe while one of its packets is still deferred:
+/// whoever reaches the client by a table forgets it now. Executed by the client
+/// itself, from the loop, exactly once per connection.
+struct ConnectionLost {
+  static constexpr std::string_view kName = "connectionLost";
+  static constexpr CallbackKind kKind = CallbackKind::sync;
+
+  Client& client;
+};
+
+/// A connection is over and its last packet has settled. Executed by the client
+/// itself, from the loop, exactly once per connection whatever ended it and
+/// always after connectionLost; connection turns it into cleanDisconnect or
+/// uncleanDisconnect.
 struct ConnectionClosed {
   static constexpr std::string_view kName = "connectionClosed";
   static constexpr CallbackKind kKind = CallbackKind::deferred;
@@ -203,13 +209,12 @@ struct OpenSession {
   std::string_view clientId;
   bool cleanStart;  ///< discard what there is
 
-  SessionPtr session{};  ///< out
-  bool present = false;  ///< out: it existed before
+  broker::SessionPtr session{};  ///< out
+  bool present = false;          ///< out: it existed before
 };
 
-/// The session's expiry interval or connection changed, and it may have to be
-/// stored or to end. Executed by session_manager after the connection of the
-/// session is gone; a backend forgets the session when its interval has passed.
+/// The connection of a session has gone. Executed by session_manager; a backend
+/// keeps the session for its expiry interval, or ends it at once.
 struct SuspendSession {
   static constexpr std::string_view kName = "suspendSession";
   static constexpr CallbackKind kKind = CallbackKind::sync;
@@ -443,10 +448,10 @@ struct ClearOfflineMessages {
 /// Every callback there is, for documentation and for the check at wiring.
 using AllCallbacks =
     Callbacks<AuthenticateConnection, AuthorizePacket, AuthorizeDelivery, NegotiateConnection,
-              SessionEstablished, CloseClient, ConnectionClosed, CleanDisconnect, UncleanDisconnect,
-              ClientDrained, OpenSession, SuspendSession, SessionEnded, SubscribeTopic,
-              UnsubscribeTopic, StoreSubscription, RemoveSubscription, ClearSubscriptions,
-              LookupSubscriptions, RelayMessage, ForwardMessage, MessageDropped,
+              SessionEstablished, CloseClient, ConnectionLost, ConnectionClosed, CleanDisconnect,
+              UncleanDisconnect, ClientDrained, OpenSession, SuspendSession, SessionEnded,
+              SubscribeTopic, UnsubscribeTopic, StoreSubscription, RemoveSubscription,
+              ClearSubscriptions, LookupSubscriptions, RelayMessage, ForwardMessage, MessageDropped,
               StoreRetainedMessage, LookupRetainedMessages, StoreOfflineMessage,
               LookupOfflineMessages, RemoveOfflineMessages, ClearOfflineMessages>;
 

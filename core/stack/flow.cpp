@@ -2,6 +2,6 @@
 
 namespace mqttstack {
 
-void WalkPool::grow() { release(*blocks_.emplace_back(std::make_unique<Block>())); }
+void WalkPool::grow() { giveBack(*blocks_.emplace_back(std::make_unique<Block>())); }
 
 }  // namespace mqttstack

@@ -59,13 +59,13 @@ public:
     Block* nextFree = nullptr;
   };
 
-  Block& acquire() {
+  Block& take() {
     if (!free_) grow();
     Block& block = *free_;
     free_ = block.nextFree;
     return block;
   }
-  void release(Block& block) noexcept {
+  void giveBack(Block& block) noexcept {
     block.ticket = 0;
     block.nextFree = free_;
     free_ = &block;

@@ -242,7 +242,7 @@ private:
     WalkPool::Block& block = block_;
     Client* const pinned = pinned_;
     this->~Walk();
-    pool.release(block);
+    pool.giveBack(block);
     if (pinned) releaseClient(*pinned);
     return true;
   }
@@ -273,7 +273,7 @@ bool Stack::begin(const std::vector<Handler*>& list, Ctx ctx, Then then) {
   using W = Walk<Handler, Ctx, Then>;
   static_assert(sizeof(W) <= WalkPool::kBlockBytes,
                 "contexts hold views and pointers: keep them small");
-  WalkPool::Block& block = pool_->acquire();
+  WalkPool::Block& block = pool_->take();
   return (new (block.bytes) W{*this, block, list, std::move(ctx), std::move(then)})->advance();
 }
 

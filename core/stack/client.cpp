@@ -1,0 +1,514 @@
+#include "core/stack/client.hpp"
+
+#include <algorithm>
+
+#include "core/mqtt/decoder.hpp"
+#include "core/mqtt/frame_reader.hpp"
+#include "core/mqtt/packet_rules.hpp"
+#include "core/mqtt/text.hpp"
+#include "core/stack/callbacks.hpp"
+#include "core/stack/stack.hpp"
+#include "core/util/metrics.hpp"
+#include "core/util/timer_wheel.hpp"
+
+namespace mqttstack {
+
+using mqtt::PacketType;
+using mqtt::ReasonCode;
+
+void retainClient(Client& client) noexcept { client.retain(); }
+void releaseClient(Client& client) noexcept { client.release(); }
+
+// ------------------------------------------------------------- ClientContext
+
+/// A packet and, unless it is a PUBLISH, the bytes that its views refer to.
+struct ClientContext::PacketSlot {
+  Packet packet;
+  std::string bytes;
+};
+
+ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushList,
+                             Metrics& metrics, const LogSink& sink)
+    : scheduler{theScheduler},
+      flushList{theFlushList},
+      log{sink, "client"},
+      connections{metrics.counter("connections", "connections open now")},
+      packetsReceived{metrics.counter("packets_received", "packets received from clients")},
+      packetsSent{metrics.counter("packets_sent", "packets sent to clients")},
+      publishReceived{metrics.counter("publish_received", "PUBLISH packets received from clients")},
+      publishSent{metrics.counter("publish_sent", "PUBLISH packets sent to clients")},
+      bytesReceived{metrics.counter("bytes_received", "bytes received from clients")},
+      badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")} {}
+
+ClientContext::~ClientContext() = default;
+
+std::unique_ptr<ClientContext::PacketSlot> ClientContext::acquireSlot() {
+  if (freeSlots_.empty()) return std::make_unique<PacketSlot>();
+  auto slot = std::move(freeSlots_.back());
+  freeSlots_.pop_back();
+  return slot;
+}
+
+void ClientContext::releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept {
+  constexpr std::size_t kKeptBytes = 4096;
+  constexpr std::size_t kKeptSlots = 64;
+  slot->packet.message.reset();
+  if (slot->bytes.capacity() > kKeptBytes) slot->bytes = {};
+  if (freeSlots_.size() < kKeptSlots) freeSlots_.push_back(std::move(slot));
+}
+
+// -------------------------------------------------------------------- Client
+
+ClientPtr Client::accept(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
+                         std::unique_ptr<net::Transport> transport) {
+  ClientPtr client{new Client{context, stack, listener, std::move(transport)}};
+  client->retain();  // for as long as the connection lasts; leaveIfOver() gives it back
+  client->index_ = context.clients_.size();
+  context.clients_.push_back(client.get());
+  context.connections.add();
+  stack.install(*client);
+  client->transport_->setHandler(*client);
+  return client;
+}
+
+Client::Client(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
+               std::unique_ptr<net::Transport> transport)
+    : context_{context},
+      stack_{&stack},
+      listener_{listener},
+      transport_{std::move(transport)},
+      state_{stack.clientLayout()},
+      lastPacketAt_{context.scheduler.now()} {
+  broker::IdentityFields fields;
+  fields.address = transport_->peer().address().host();
+  fields.listener = listener.name;
+  fields.anonymous = true;
+  identity_ = broker::makeIdentity(std::move(fields));
+}
+
+Client::~Client() = default;
+
+std::string Client::describe() const {
+  const std::string address = peer().address().text();
+  if (identity_->clientId().empty()) return address;
+  std::string text = '"' + mqtt::printable(identity_->clientId()) + '"';
+  if (!identity_->anonymous() && !identity_->principal().empty())
+    text += " (user \"" + mqtt::printable(identity_->principal()) + "\")";
+  return text + " at " + address;
+}
+
+// -------------------------------------------------------------------- input
+
+std::size_t Client::maximumPacketSize() const noexcept {
+  return phase_ == Phase::awaitingConnect
+             ? std::min(listener_.maximumConnectSize, listener_.maximumPacketSize)
+             : listener_.maximumPacketSize;
+}
+
+void Client::onData(std::string_view bytes) {
+  if (closing()) return;
+  const ClientPtr pin{this};
+  context_.bytesReceived.add(static_cast<std::int64_t>(bytes.size()));
+  if (parked_) return keepUnfinished(bytes);
+  bytes = completeUnfinished(bytes);
+  if (unfinished_.empty()) bytes = consume(bytes);
+  keepUnfinished(bytes);
+}
+
+/// Fills up the packet whose beginning came earlier, and no more: what follows
+/// it is read where it lies.
+std::string_view Client::completeUnfinished(std::string_view bytes) {
+  while (!unfinished_.empty() && !bytes.empty() && readsPackets()) {
+    const mqtt::Frame frame = mqtt::nextFrame(unfinished_, maximumPacketSize());
+    // Without a known size one byte more will tell, four at the most.
+    const std::size_t wanted =
+        frame.size > unfinished_.size() ? frame.size - unfinished_.size() : 1;
+    const std::size_t taken = std::min(wanted, bytes.size());
+    unfinished_.append(bytes.substr(0, taken));
+    bytes.remove_prefix(taken);
+
+    const std::string packet = std::exchange(unfinished_, {});
+    const std::string_view rest = consume(packet);
+    if (!rest.empty()) unfinished_ = rest;
+  }
+  return bytes;
+}
+
+void Client::keepUnfinished(std::string_view bytes) {
+  if (!bytes.empty() && !closing()) unfinished_.append(bytes);
+}
+
+/// Works off whole packets from the front, and returns what is left: the
+/// beginning of a packet, or everything behind one that was deferred.
+std::string_view Client::consume(std::string_view bytes) {
+  bool received = false;
+  while (!bytes.empty() && readsPackets()) {
+    // [v5:3.1.0-1] [v311:3.1.0-1] Nothing but a CONNECT, and not a byte of it more.
+    if (phase_ == Phase::awaitingConnect && bytes.front() != '\x10') {
+      context_.badPackets.add();
+      closeSilently();
+      break;
+    }
+    const mqtt::Frame frame = mqtt::nextFrame(bytes, maximumPacketSize());
+    if (frame.state == mqtt::Frame::State::incomplete) break;
+    if (frame.state != mqtt::Frame::State::complete) {
+      context_.badPackets.add();
+      // [v5:3.2.2-15]
+      close(frame.state == mqtt::Frame::State::tooLarge ? ReasonCode::packetTooLarge
+                                                        : ReasonCode::malformedPacket);
+      break;
+    }
+    received = true;
+    receive(bytes.substr(0, frame.size));
+    bytes.remove_prefix(frame.size);
+  }
+  if (received) lastPacketAt_ = context_.scheduler.now();
+  return closing() ? std::string_view{} : bytes;
+}
+
+void Client::receive(std::string_view frame) {
+  context_.packetsReceived.add();
+  if (phase_ == Phase::awaitingConnect) phase_ = Phase::connecting;
+  auto slot = context_.acquireSlot();
+  if (const std::error_code error = decode(*slot, frame)) {
+    context_.releaseSlot(std::move(slot));
+    return refuse(error, frame);
+  }
+  process(std::move(slot));
+}
+
+std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
+  // No view into the shared read buffer may survive a deferral: a PUBLISH becomes
+  // a message, and a packet this short has no views at all.
+  constexpr std::size_t kWithoutViews = 4;
+  const bool publish =
+      static_cast<unsigned char>(frame.front()) >> 4U == static_cast<unsigned>(PacketType::publish);
+  if (!publish && frame.size() > kWithoutViews) {
+    slot.bytes.assign(frame);
+    frame = slot.bytes;
+  }
+  if (const std::error_code error = mqtt::decodeInto(slot.packet.content, frame, version_))
+    return error;
+  if (publish) return makeMessage(slot.packet);
+  if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)
+    version_ = slot.packet.as<mqtt::Connect>().version;
+  return {};
+}
+
+std::error_code Client::makeMessage(Packet& packet) {
+  context_.publishReceived.add();
+  auto& publish = packet.as<mqtt::Publish>();
+  broker::MessageFields fields;
+  fields.properties = publish.properties;
+  if (!publish.properties.empty()) {
+    const auto alias = publish.properties.number(mqtt::PropertyId::topicAlias);
+    if (alias) {
+      // [v5:3.2.2-17] [v5:3.2.2-18] [v5:3.3.2-8] [v5:3.3.2-9]
+      if (!receivedAliases_ || !receivedAliases_->isValid(*alias))
+        return ReasonCode::topicAliasInvalid;
+      const auto number = static_cast<std::uint16_t>(*alias);
+      if (!publish.topic.empty())
+        receivedAliases_->set(number, publish.topic);
+      else if (publish.topic = receivedAliases_->topic(number); publish.topic.empty())
+        return ReasonCode::protocolError;
+    }
+    fields.expiryInterval = publish.properties.number(mqtt::PropertyId::messageExpiryInterval);
+    if (alias || fields.expiryInterval) {
+      context_.propertyScratch_.clear();
+      mqtt::copyPropertiesExcept(
+          publish.properties,
+          {mqtt::PropertyId::topicAlias, mqtt::PropertyId::messageExpiryInterval},
+          context_.propertyScratch_);
+      fields.properties = mqtt::Properties{context_.propertyScratch_};
+    }
+    fields.received = context_.scheduler.now();
+  }
+  fields.topic = publish.topic;
+  fields.payload = publish.payload;
+  fields.qos = publish.qos;
+  fields.retain = publish.retain;
+  fields.author = identity_;
+  packet.message = broker::Message::create(std::move(fields));
+  publish.topic = packet.message->topic();
+  publish.payload = packet.message->payload();
+  publish.properties = packet.message->properties();
+  return {};
+}
+
+/// Answers a packet that could not be decoded. A CONNECT is answered in the
+/// layout of the version that it named, as far as it named one.
+void Client::refuse(std::error_code error, std::string_view frame) {
+  context_.badPackets.add();
+  if (phase_ == Phase::connecting) {
+    const auto version = mqtt::versionForRefusal(frame);
+    if (!version) return closeSilently();
+    version_ = *version;
+  }
+  close(mqtt::reasonOf(error));
+}
+
+void Client::process(std::unique_ptr<PacketSlot> slot) {
+  Packet& packet = slot->packet;
+  const PacketType type = packet.type();
+  const bool finished = stack_->process(
+      *this, packet, type,
+      [this, type](std::error_code error, bool consumed) { settled(error, consumed, type); });
+  if (finished) return context_.releaseSlot(std::move(slot));
+
+  parked_ = std::move(slot);
+  if (!lost_ && !paused_) {
+    paused_ = true;
+    transport_->pauseReading();
+  }
+}
+
+void Client::settled(std::error_code error, bool consumed, PacketType type) {
+  if (!closing()) {
+    if (error) {
+      close(mqtt::reasonOf(error));
+    } else if (type == PacketType::connect && phase_ == Phase::connecting) {
+      context_.log.error(
+          "{}: no middleware of pipeline \"{}\" answered its CONNECT; the connection is closed",
+          describe(), stack_->name());
+      close(ReasonCode::implementationSpecificError);
+    } else if (!consumed && (type == PacketType::subscribe || type == PacketType::unsubscribe)) {
+      context_.log.warning("{}: no middleware of pipeline \"{}\" answers {}; the client is closed",
+                           describe(), stack_->name(), toString(type));
+      close(ReasonCode::implementationSpecificError);
+    }
+  }
+  if (!parked_) return;
+  // Whoever settled is in the middle of something: the rest is done from the loop.
+  context_.releaseSlot(std::move(parked_));
+  parked_ = nullptr;
+  resumeDue_ = true;
+  context_.flushList.add(*this);
+}
+
+void Client::resumeInput() {
+  const std::string bytes = std::exchange(unfinished_, {});
+  keepUnfinished(consume(bytes));
+  if (parked_ || closing()) return;
+  if (ended_) return closeSilently();
+  paused_ = false;
+  lastPacketAt_ = context_.scheduler.now();  // its silence was our doing
+  transport_->resumeReading();
+}
+
+void Client::onEnd() {
+  const ClientPtr pin{this};
+  ended_ = true;
+  if (!parked_ && !closing()) closeSilently();
+}
+
+void Client::onWritable() {
+  const ClientPtr pin{this};
+  blocked_ = false;
+  context_.flushList.add(*this);
+}
+
+void Client::onClosed(std::error_code) {
+  const ClientPtr pin{this};
+  lost_ = true;
+  outbox_.clear();
+  if (!closing()) beginClosing();
+  workOffClosing();
+  leaveIfOver();
+}
+
+void Client::acceptTopicAliases(std::uint16_t maximum) {
+  receivedAliases_ = maximum != 0 ? std::make_unique<ReceivedAliases>(maximum) : nullptr;
+}
+
+// ------------------------------------------------------------------- output
+
+template <class P>
+void Client::enqueue(const P& packet) {
+  std::array<char, 256> small;
+  const std::size_t size = mqtt::encodedSize(packet, version_);
+  if (size <= small.size()) {
+    mqtt::encode(packet, version_, small.data());
+    outbox_.add({small.data(), size});
+  } else {
+    std::string large(size, '\0');
+    mqtt::encode(packet, version_, large.data());
+    outbox_.add(large);
+  }
+  context_.packetsSent.add();
+  context_.flushList.add(*this);
+}
+
+template <class P>
+bool Client::send(const P& packet) {
+  if (phase_ != Phase::connected) return false;
+  if constexpr (requires { packet.properties; }) {
+    // [v5:3.1.2-24] [v5:3.1.2-29] [v5:3.4.2-2] [v5:3.4.2-3] [v5:3.9.2-1] [v5:3.9.2-2]
+    if (!packet.properties.empty() &&
+        (!problemInformation_ || mqtt::encodedSize(packet, version_) > peerMaximumPacketSize_)) {
+      P bare = packet;
+      bare.properties = {};
+      return send(bare);
+    }
+  }
+  if (mqtt::encodedSize(packet, version_) > peerMaximumPacketSize_) return false;
+  enqueue(packet);
+  return true;
+}
+
+template bool Client::send(const mqtt::Puback&);
+template bool Client::send(const mqtt::Pubrec&);
+template bool Client::send(const mqtt::Pubrel&);
+template bool Client::send(const mqtt::Pubcomp&);
+template bool Client::send(const mqtt::Suback&);
+template bool Client::send(const mqtt::Unsuback&);
+template bool Client::send(const mqtt::Pingresp&);
+
+bool Client::sendAccepting(const mqtt::Connack& connack) {
+  if (phase_ != Phase::connecting) return false;
+  mqtt::Connack fitting = connack;
+  mqtt::PropertyWriter without;
+  if (isV5() && mqtt::encodedSize(connack, version_) > peerMaximumPacketSize_) {
+    // [v5:3.2.2-19] [v5:3.2.2-20]
+    for (const mqtt::Property& property : connack.properties)
+      if (property.id != mqtt::PropertyId::reasonString &&
+          property.id != mqtt::PropertyId::userProperty) {
+        if (property.text.empty())
+          without.add(property.id, property.number);
+        else
+          without.add(property.id, property.text);
+      }
+    fitting.properties = without.properties();
+    if (mqtt::encodedSize(fitting, version_) > peerMaximumPacketSize_) {
+      closeSilently();
+      return false;
+    }
+  }
+  enqueue(fitting);
+  phase_ = Phase::connected;
+  return true;
+}
+
+Client::Sent Client::send(OutgoingPublish publish) {
+  if (phase_ != Phase::connected) return Sent::closed;
+  // [v5:3.1.2-24] [v5:3.1.2-25]
+  if (peerMaximumPacketSize_ != UINT32_MAX &&
+      encodedSize(publish, version_, context_.scheduler.now()) > peerMaximumPacketSize_)
+    return Sent::tooLarge;
+  outbox_.add(std::move(publish));
+  context_.packetsSent.add();
+  context_.publishSent.add();
+  context_.flushList.add(*this);
+  return Sent::yes;
+}
+
+void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
+  const bool refused = mqtt::isFailure(code);
+  if (qos == mqtt::Qos::exactlyOnce && session_) {
+    if (refused && isV5())
+      session_->incoming().remove(packetId);  // [v5:4.3.3-9]
+    else
+      session_->incoming().markReceived(packetId);
+  }
+  if (refused && !isV5()) {
+    if (code != ReasonCode::notAuthorized) {
+      if (session_ && qos == mqtt::Qos::exactlyOnce) session_->incoming().remove(packetId);
+      return closeSilently();  // [v311:4.8.0-2]
+    }
+    code = ReasonCode::success;
+  }
+  if (qos == mqtt::Qos::atLeastOnce)
+    send(mqtt::Puback{packetId, code, {}});
+  else
+    send(mqtt::Pubrec{packetId, code, {}});
+}
+
+void Client::writeOutput() {
+  if (blocked_ || transportClosed_ || outbox_.empty()) return;
+  const auto flushed =
+      outbox_.flush(*transport_, version_, context_.scheduler.now(), context_.encodeBuffer_);
+  if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
+  blocked_ = flushed == Outbox::Flushed::some;
+  if (blocked_ || !drainAwaited_ || closing()) return;
+  drainAwaited_ = false;
+  ClientDrained drained{*this};
+  stack_->run(drained);
+}
+
+void Client::flush() {
+  const ClientPtr pin{this};
+  if (resumeDue_) {
+    resumeDue_ = false;
+    if (!closing()) resumeInput();
+  }
+  if (!lost_) writeOutput();
+  if (closing()) workOffClosing();
+  leaveIfOver();
+}
+
+// ------------------------------------------------------------------- ending
+
+void Client::close(ReasonCode reason, std::string_view reasonString) {
+  if (closing()) return;
+  closeReason_ = reason;
+  queueFarewell(reason, reasonString);
+  beginClosing();
+}
+
+void Client::closeSilently() {
+  if (!closing()) beginClosing();
+}
+
+void Client::queueFarewell(ReasonCode reason, std::string_view reasonString) {
+  mqtt::PropertyWriter properties;
+  if (isV5() && !reasonString.empty()) properties.add(mqtt::PropertyId::reasonString, reasonString);
+
+  if (phase_ == Phase::connecting) {
+    if (!isV5() && mqtt::toConnackReturnCode(reason) == 0) return;  // [v311:3.2.2-6]
+    if (isV5() && !mqtt::isLegalReason(PacketType::connack, reason, mqtt::Sender::server))
+      reason = ReasonCode::unspecifiedError;
+    enqueue(mqtt::Connack{false, reason, properties.properties()});
+  } else if (phase_ == Phase::connected && isV5()) {
+    if (!mqtt::isLegalReason(PacketType::disconnect, reason, mqtt::Sender::server))
+      reason = ReasonCode::unspecifiedError;
+    mqtt::Disconnect disconnect{reason, properties.properties()};
+    // [v5:3.14.2-3]
+    if (mqtt::encodedSize(disconnect, version_) > peerMaximumPacketSize_)
+      disconnect.properties = {};
+    if (mqtt::encodedSize(disconnect, version_) <= peerMaximumPacketSize_) enqueue(disconnect);
+  }
+}
+
+void Client::beginClosing() {
+  phase_ = Phase::closing;
+  unfinished_ = {};
+  context_.flushList.add(*this);
+}
+
+/// Called from the loop, never inside a walk, until everything is done.
+void Client::workOffClosing() {
+  if (!leftDone_) {
+    leftDone_ = true;
+    ConnectionLost left{*this};
+    stack_->run(left);
+  }
+  if (!transportClosed_ && !lost_) {
+    transportClosed_ = true;
+    transport_->close(net::CloseMode::graceful);
+  }
+  // A packet that is still deferred settles first; its result is discarded.
+  if (parked_ || closedDone_) return;
+  closedDone_ = true;
+  stack_->execute(ConnectionClosed{*this}, [](std::error_code, ConnectionClosed&) {});
+}
+
+void Client::leaveIfOver() {
+  if (!lost_ || !closedDone_ || phase_ == Phase::closed) return;
+  phase_ = Phase::closed;
+  context_.connections.add(-1);
+  context_.clients_.back()->index_ = index_;
+  std::swap(context_.clients_[index_], context_.clients_.back());
+  context_.clients_.pop_back();
+  release();
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,275 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/broker/identity.hpp"
+#include "core/broker/session.hpp"
+#include "core/mqtt/encoder.hpp"
+#include "core/mqtt/packet.hpp"
+#include "core/net/flush_list.hpp"
+#include "core/net/transport.hpp"
+#include "core/stack/acknowledgement.hpp"
+#include "core/stack/outbox.hpp"
+#include "core/stack/packet.hpp"
+#include "core/stack/per_client.hpp"
+#include "core/stack/topic_aliases.hpp"
+#include "core/util/intrusive_ptr.hpp"
+#include "core/util/log.hpp"
+#include "core/util/ring.hpp"
+
+namespace mqttstack {
+
+class Metrics;
+struct Metric;
+class Scheduler;
+class Stack;
+
+/// What a listener lays down for the connections that it accepts.
+struct ListenerPolicy {
+  std::string name;
+  /// Clients that give no credentials come in as "anonymous".
+  bool allowAnonymous = false;
+  std::size_t maximumPacketSize = 1024 * 1024;
+  /// Of a CONNECT: nobody is known yet who could be trusted with more.
+  std::size_t maximumConnectSize = 128 * 1024;
+};
+
+class Client;
+using ClientPtr = IntrusivePtr<Client>;
+
+/// What all clients of a loop share. Outlives them.
+class ClientContext {
+public:
+  ClientContext(Scheduler& scheduler, net::FlushList& flushList, Metrics& metrics,
+                const LogSink& log);
+  ClientContext(const ClientContext&) = delete;
+  ClientContext& operator=(const ClientContext&) = delete;
+  ~ClientContext();
+
+  Scheduler& scheduler;
+  net::FlushList& flushList;
+  Logger log;
+
+  Metric& connections;  ///< open now
+  Metric& packetsReceived;
+  Metric& packetsSent;
+  Metric& publishReceived;
+  Metric& publishSent;
+  Metric& bytesReceived;
+  Metric& badPackets;
+
+  /// Calls `visit(Client&)` for each open connection, which may close it.
+  template <class Visitor>
+  void forEachClient(Visitor&& visit);
+  std::size_t clients() const noexcept { return clients_.size(); }
+
+private:
+  friend class Client;
+  struct PacketSlot;
+
+  std::unique_ptr<PacketSlot> acquireSlot();
+  void releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept;
+
+  EncodeBuffer encodeBuffer_;
+  std::string propertyScratch_;
+  std::vector<std::unique_ptr<PacketSlot>> freeSlots_;
+  std::vector<Client*> clients_;
+};
+
+/// One connection: reads packets from its transport and sends them through its
+/// stack, collects what middlewares send and writes it once per turn of the
+/// loop.
+///
+/// Counted. It owns itself while the connection lasts; walks that wait pin it.
+/// Everybody else refers to it and forgets it when connectionClosed comes.
+///
+/// Order is kept: while a middleware defers a packet, later packets wait, and
+/// the peer feels it. close() only marks; the end is worked off from the loop.
+class Client final : public RefCounted<Client>,
+                     private net::TransportHandler,
+                     private net::Flushable {
+public:
+  /// Takes over a connection that was just accepted, and installs it in the
+  /// stack. The reference is for the caller's convenience; the client lives on
+  /// without.
+  static ClientPtr accept(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
+                          std::unique_ptr<net::Transport> transport);
+  ~Client();
+
+  Stack& stack() const noexcept { return *stack_; }
+  ClientState& state() noexcept { return state_; }
+  const ListenerPolicy& listener() const noexcept { return listener_; }
+  const net::PeerInfo& peer() const noexcept { return transport_->peer(); }
+
+  // --- who it is
+
+  /// Known from CONNECT on; 3.1.1 before.
+  mqtt::ProtocolVersion version() const noexcept { return version_; }
+  bool isV5() const noexcept { return version_ == mqtt::ProtocolVersion::v5; }
+
+  /// Never null: before anybody set one, it names address and listener only.
+  const broker::IdentityPtr& identity() const noexcept { return identity_; }
+  void setIdentity(broker::IdentityPtr identity) noexcept { identity_ = std::move(identity); }
+  const std::string& clientId() const noexcept { return identity_->clientId(); }
+
+  /// The session, from openSession to the end of the connection; null before.
+  const broker::SessionPtr& session() const noexcept { return session_; }
+  void setSession(broker::SessionPtr session) noexcept { session_ = std::move(session); }
+
+  /// Names it in a log line: client id, user and address, made safe.
+  std::string describe() const;
+
+  // --- what it may do
+
+  /// A CONNACK that accepts it was sent.
+  bool connected() const noexcept { return phase_ == Phase::connected; }
+  /// close() was called, or the peer has gone: packets are neither read nor sent.
+  bool closing() const noexcept { return phase_ >= Phase::closing; }
+  /// A packet of this client waits for a Deferred.
+  bool parked() const noexcept { return parked_ != nullptr; }
+  /// When the last packet came.
+  TimePoint lastPacketAt() const noexcept { return lastPacketAt_; }
+  /// True while we ourselves don't read: the peer's silence is our doing.
+  bool readingPaused() const noexcept { return paused_; }
+
+  /// Accepts topic aliases up to `maximum`. Without this, any alias is an error.
+  void acceptTopicAliases(std::uint16_t maximum);
+  /// Sends topic aliases up to `maximum`.
+  void sendTopicAliases(std::uint16_t maximum) { outbox_.useTopicAliases(maximum); }
+  /// What the peer said about packets to it. [v5:3.1.2-24] [v5:3.1.2-29]
+  void limitOutput(std::uint32_t maximumPacketSize, bool problemInformation) noexcept {
+    peerMaximumPacketSize_ = maximumPacketSize;
+    problemInformation_ = problemInformation;
+  }
+
+  // --- sending
+
+  /// Sends a packet. One that is larger than the peer accepts goes without its
+  /// reason string and user properties, or, if that isn't enough, not at all;
+  /// false then, or if the client is closing.
+  ///
+  /// P is Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Pingresp or Auth.
+  template <class P>
+  bool send(const P& packet);
+
+  /// Sends the CONNACK that accepts the client. REQUIRES: not connected.
+  bool sendAccepting(const mqtt::Connack& connack);
+
+  /// What became of a PUBLISH that was to be sent.
+  enum class Sent : std::uint8_t { yes, tooLarge, closed };
+  Sent send(OutgoingPublish publish);
+
+  /// Bytes that wait to be written.
+  std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
+  /// Has clientDrained executed when all that waits has been written.
+  void notifyWhenDrained() noexcept { drainAwaited_ = true; }
+
+  /// What this client is owed for its PUBLISHes.
+  AckQueue& acknowledgements() noexcept { return acknowledgements_; }
+  /// Sends the PUBACK or PUBREC for a PUBLISH that was taken, or refused with a
+  /// failure `code`; called by the queue above. An MQTT 3 client cannot be told
+  /// of a failure: what it may not publish is acknowledged and dropped
+  /// [v311:3.3.5-2], any other failure closes the connection, so that what was
+  /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
+  void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
+
+  // --- ending
+
+  /// Ends the connection and says why: in a CONNACK if the client was not
+  /// accepted yet, in a DISCONNECT to an MQTT 5 client, by closing otherwise.
+  /// Only marks; may be called from anywhere, and more than once.
+  /// [v5:3.14.4-1] [v5:4.13.1-1] [v311:4.8.0-1]
+  void close(mqtt::ReasonCode reason, std::string_view reasonString = {});
+  /// Ends the connection without a word: the peer said goodbye, or is not to be
+  /// answered.
+  void closeSilently();
+
+  /// Why it ended: what close() was told first, or `success`.
+  mqtt::ReasonCode closeReason() const noexcept { return closeReason_; }
+
+private:
+  friend class ClientContext;
+  enum class Phase : std::uint8_t { awaitingConnect, connecting, connected, closing, closed };
+  using PacketSlot = ClientContext::PacketSlot;
+
+  Client(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
+         std::unique_ptr<net::Transport> transport);
+
+  // net::TransportHandler
+  void onData(std::string_view bytes) override;
+  void onEnd() override;
+  void onWritable() override;
+  void onClosed(std::error_code why) override;
+  // net::Flushable
+  void flush() override;
+
+  std::size_t maximumPacketSize() const noexcept;
+  bool readsPackets() const noexcept { return phase_ < Phase::closing && !parked_; }
+  std::string_view consume(std::string_view bytes);
+  std::string_view completeUnfinished(std::string_view bytes);
+  void receive(std::string_view frame);
+  std::error_code decode(PacketSlot& slot, std::string_view frame);
+  std::error_code makeMessage(Packet& packet);
+  void process(std::unique_ptr<PacketSlot> slot);
+  void settled(std::error_code error, bool consumed, mqtt::PacketType type);
+  void resumeInput();
+  void keepUnfinished(std::string_view bytes);
+
+  void refuse(std::error_code error, std::string_view frame);
+  void writeOutput();
+  template <class P>
+  void enqueue(const P& packet);
+  void queueFarewell(mqtt::ReasonCode reason, std::string_view reasonString);
+  void beginClosing();
+  void workOffClosing();
+  void leaveIfOver();
+
+  ClientContext& context_;
+  Stack* stack_;
+  const ListenerPolicy& listener_;
+  std::unique_ptr<net::Transport> transport_;
+  ClientState state_;
+  broker::IdentityPtr identity_;
+  broker::SessionPtr session_;
+  TimePoint lastPacketAt_;
+
+  std::string unfinished_;              // the packet that has not arrived completely
+  std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred
+  std::unique_ptr<ReceivedAliases> receivedAliases_;
+  AckQueue acknowledgements_;
+  Outbox outbox_;
+
+  std::size_t index_ = 0;  // in context_.clients_
+  std::uint32_t peerMaximumPacketSize_ = UINT32_MAX;
+  mqtt::ProtocolVersion version_ = mqtt::ProtocolVersion::v311;
+  Phase phase_ = Phase::awaitingConnect;
+  mqtt::ReasonCode closeReason_ = mqtt::ReasonCode::success;
+  bool problemInformation_ : 1 = true;
+  bool paused_ : 1 = false;     // we asked the transport to stop reading
+  bool resumeDue_ : 1 = false;  // a deferred packet has settled
+  bool ended_ : 1 = false;      // the peer sends no more
+  bool drainAwaited_ : 1 = false;
+  bool blocked_ : 1 = false;     // waiting for onWritable
+  bool lost_ : 1 = false;        // the transport is gone
+  bool leftDone_ : 1 = false;    // connectionLost was run
+  bool closedDone_ : 1 = false;  // connectionClosed was executed
+  bool transportClosed_ : 1 = false;
+};
+
+template <class Visitor>
+void ClientContext::forEachClient(Visitor&& visit) {
+  const std::vector<Client*> all = clients_;
+  std::vector<ClientPtr> pinned;
+  pinned.reserve(all.size());
+  for (Client* client : all) pinned.emplace_back(client);
+  for (const ClientPtr& client : pinned) visit(*client);
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,7 @@
+#include "middlewares/builtins.hpp"
+
+namespace mqttstack {
+
+void registerBuiltins(Registry&) {}
+
+}  // namespace mqttstack
