@@ -81,8 +81,14 @@ public:
   /// The buffer that all connections read into, kReadSize bytes.
   std::span<char> readBuffer() noexcept { return {readBuffer_.get(), kReadSize}; }
 
-  /// Number of the current turn. Lets costly work be rationed per turn.
-  std::uint64_t turn() const noexcept { return turn_; }
+  /// Asks for leave to do something that costs a fraction of a millisecond (a
+  /// step of a TLS handshake). Granted four times per turn; whoever is refused
+  /// leaves its input where it is and is told of it again in the next turn.
+  bool takeCostlyStep() noexcept;
+
+  /// Whether the target that got this token is still known. For code that has
+  /// called somebody who may have destroyed it.
+  bool knows(Token token) noexcept { return find(token) != nullptr; }
 
   /// Connections that are being ended gracefully.
   Farewells& farewells() noexcept { return *farewells_; }
@@ -102,6 +108,7 @@ private:
   void runTurn();
   void dispatch(std::chrono::steady_clock::time_point deadline);
   void postFlush();
+  void flush();
   EventTarget* find(Token token) noexcept;
 
   asio::io_context& io_;
@@ -117,12 +124,12 @@ private:
   std::array<epoll_event, kBatch> events_;
   std::size_t nextEvent_ = 0;  // events_[nextEvent_, eventCount_) are still to be told
   std::size_t eventCount_ = 0;
-  std::uint64_t turn_ = 0;
+  unsigned costlySteps_ = 0;
   bool inTurn_ = false;
   bool waiting_ = false;  // async_wait is under way
   bool turnPosted_ = false;
   bool flushPosted_ = false;
-  std::shared_ptr<Reactor*> self_;  // posted work looks here whether we still exist
+  std::shared_ptr<void> alive_ = std::make_shared<char>();  // queued handlers look at it
 };
 
 }  // namespace mqttstack::net

@@ -81,8 +81,7 @@ public:
   virtual void resumeReading() = 0;
 
   /// Ends the connection. The handler hears onClosed() from the next turn of the
-  /// loop and nothing else. A second call may only sharpen: graceful, then
-  /// abortive before onClosed is the same as graceful.
+  /// loop and nothing else. Once only: a second call does nothing.
   virtual void close(CloseMode mode) = 0;
 
   /// Who is at the other end; valid as long as the transport.

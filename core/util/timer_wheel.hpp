@@ -53,7 +53,8 @@ public:
   /// Whether the call is still to come; false from just before the callback on.
   bool running() const noexcept { return linked(); }
 
-  /// When it is due, or was when it ran last.
+  /// When it is due, or was when it ran last; never before the tick after its
+  /// start.
   TimePoint deadline() const noexcept { return deadline_; }
 
   void setOwner(void* owner) noexcept { owner_ = owner; }
@@ -106,7 +107,8 @@ public:
 
 private:
   using Tick = std::uint64_t;
-  static constexpr int kTickShift = 23;  // 2^23 ns = 8.4 ms
+  static constexpr int kTickShift = 23;                          // 2^23 ns = 8.4 ms
+  static constexpr std::chrono::hours kHorizon{24 * 365 * 140};  // as good as never
   static constexpr int kSlotBits = 6;
   static constexpr std::size_t kSlots = std::size_t{1} << kSlotBits;
   static constexpr int kLevels = 7;  // 2^42 ticks: all that 63 bits of nanoseconds can say
@@ -121,7 +123,8 @@ private:
     Tick tick;
   };
 
-  void insert(Timer& timer, Tick tick) noexcept;
+  void insert(Timer& timer) noexcept;
+  TimePoint timeOf(Tick tick) const noexcept;
   Tick dueTick(const Timer& timer) const noexcept;
   std::optional<Due> nextSlot() noexcept;
 

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <asio/steady_timer.hpp>
+
+#include "core/net/descriptor.hpp"
+#include "core/net/endpoint.hpp"
+#include "core/net/reactor.hpp"
+#include "core/net/transport.hpp"
+#include "core/util/expected.hpp"
+
+namespace mqttstack::net {
+
+class TlsContext;
+
+struct ListenerOptions {
+  std::string name;  ///< as in the configuration; peers carry it
+  Endpoint endpoint;
+  std::shared_ptr<TlsContext> tls;  ///< null: plain
+
+  /// TCP probes an idle peer after this long, every third of it. Connections
+  /// without MQTT keep alive depend on it.
+  std::chrono::seconds tcpKeepAlive{60};
+  /// A peer that takes nothing of what was sent for so long is cut off.
+  std::chrono::seconds tcpUserTimeout{60};
+};
+
+/// Accepts connections on one endpoint, which may be several addresses
+/// ("localhost" is IPv4 and IPv6). Owned by the daemon; closes when destroyed,
+/// while the accepted connections live on.
+///
+/// When the process has no descriptors left, waiting connections are accepted
+/// with a spare one and dropped, so that their peers know, and accepting rests
+/// for a moment.
+class Listener {
+public:
+  /// Gets each new connection, and must give it a handler or drop it. May
+  /// destroy the listener.
+  using OnAccept = std::function<void(std::unique_ptr<Transport>)>;
+  /// Gets a line about what is wrong, at most one per second.
+  using OnTrouble = std::function<void(std::string_view)>;
+
+  /// Binds and listens. The error is a sentence that names the address and a
+  /// remedy. The reactor must outlive the listener.
+  static Expected<std::unique_ptr<Listener>, std::string> open(Reactor& reactor,
+                                                               ListenerOptions options,
+                                                               OnAccept onAccept,
+                                                               OnTrouble onTrouble = {});
+  ~Listener();
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  /// The port, also where the endpoint says 0.
+  std::uint16_t boundPort() const noexcept { return port_; }
+  /// What it listens on: "0.0.0.0:1883", several separated by ", ".
+  std::string text() const;
+  const std::string& name() const noexcept { return *name_; }
+
+  /// Has connections accepted from now on use these certificates. REQUIRES: was
+  /// opened with TLS.
+  void setTls(std::shared_ptr<TlsContext> tls) noexcept { options_.tls = std::move(tls); }
+
+  /// Connections dropped for want of descriptors.
+  std::uint64_t dropped() const noexcept { return dropped_; }
+
+private:
+  class Socket;
+  enum class Accepted : std::uint8_t { one, none, gone };
+
+  Listener(Reactor& reactor, ListenerOptions options, OnAccept onAccept, OnTrouble onTrouble);
+  Expected<void, std::string> openAll();
+  Accepted acceptOne(int listening);
+  bool dropOne(int listening);
+  void outOfDescriptors(int listening, int error);
+  void rest();
+  void complain(std::string_view line);
+
+  Reactor& reactor_;
+  ListenerOptions options_;
+  std::shared_ptr<const std::string> name_;
+  OnAccept onAccept_;
+  OnTrouble onTrouble_;
+  std::vector<std::unique_ptr<Socket>> sockets_;
+  Descriptor spare_;
+  asio::steady_timer restTimer_;
+  std::chrono::steady_clock::time_point lastComplaint_{};
+  std::uint64_t dropped_ = 0;
+  std::uint16_t port_ = 0;
+  bool resting_ = false;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();  // queued handlers look at it
+};
+
+}  // namespace mqttstack::net
