@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
+#include <system_error>
 
 #include "core/mqtt/packet.hpp"
 #include "core/util/expected.hpp"
@@ -33,5 +35,10 @@ std::error_code decodeInto(Packet& packet, std::string_view bytes, ProtocolVersi
 /// rest is malformed: a refusal has to be written in some version. Fails if
 /// the packet isn't a CONNECT, or names none that we know.
 Result<ProtocolVersion> versionOfConnect(std::string_view bytes) noexcept;
+
+/// The version whose CONNACK tells a client that its own is not supported: the
+/// nearest one that we know. Fails if the packet isn't a CONNECT, or its
+/// protocol name isn't MQTT's; nothing is sent then.
+Result<ProtocolVersion> versionForRefusal(std::string_view bytes) noexcept;
 
 }  // namespace mqttstack::mqtt

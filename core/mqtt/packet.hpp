@@ -75,6 +75,11 @@ struct SubscriptionOptions {
   bool noLocal = false;
   bool retainAsPublished = false;
   RetainHandling retainHandling = RetainHandling::send;
+
+  /// As they stand on the wire; REQUIRES of the byte: no value that is reserved.
+  static SubscriptionOptions fromByte(std::uint8_t byte) noexcept;
+  std::uint8_t toByte() const noexcept;
+
   friend bool operator==(const SubscriptionOptions&, const SubscriptionOptions&) = default;
 };
 
@@ -87,7 +92,7 @@ struct SubscribeEntry {
 /// The filters of a SUBSCRIBE, read one after the other from the packet's bytes
 /// (validated when the packet was decoded).
 class SubscribeEntries {
- public:
+public:
   SubscribeEntries() = default;
   /// REQUIRES: `payload` is the validated payload of a SUBSCRIBE.
   explicit SubscribeEntries(std::string_view payload) : payload_{payload} {}
@@ -98,7 +103,7 @@ class SubscribeEntries {
   std::size_t count() const noexcept;
   std::string_view encoded() const noexcept { return payload_; }
 
- private:
+private:
   std::string_view payload_;
 };
 
@@ -119,7 +124,7 @@ struct Suback {
 
 /// The filters of an UNSUBSCRIBE; see SubscribeEntries.
 class UnsubscribeFilters {
- public:
+public:
   UnsubscribeFilters() = default;
   explicit UnsubscribeFilters(std::string_view payload) : payload_{payload} {}
 
@@ -128,7 +133,7 @@ class UnsubscribeFilters {
   std::size_t count() const noexcept;
   std::string_view encoded() const noexcept { return payload_; }
 
- private:
+private:
   std::string_view payload_;
 };
 

@@ -61,7 +61,7 @@ struct Property {
 /// The bytes belong to whoever made the view: the read buffer for a decoded
 /// packet, a PropertyWriter for one that is about to be sent.
 class Properties {
- public:
+public:
   constexpr Properties() = default;
   /// REQUIRES: `encoded` came out of validateProperties() or a PropertyWriter.
   constexpr explicit Properties(std::string_view encoded) : encoded_{encoded} {}
@@ -70,13 +70,17 @@ class Properties {
   std::string_view encoded() const noexcept { return encoded_; }
 
   /// The number of a numeric property that may stand only once.
-  std::optional<std::uint32_t> number(PropertyId id) const noexcept;
+  std::optional<std::uint32_t> number(PropertyId id) const noexcept {
+    return empty() ? std::nullopt : findNumber(id);
+  }
   /// The text or bytes of a property that may stand only once.
-  std::optional<std::string_view> text(PropertyId id) const noexcept;
+  std::optional<std::string_view> text(PropertyId id) const noexcept {
+    return empty() ? std::nullopt : findText(id);
+  }
 
   /// Goes through all properties in their order on the wire.
   class Iterator {
-   public:
+  public:
     using value_type = Property;
     using difference_type = std::ptrdiff_t;
 
@@ -94,7 +98,7 @@ class Properties {
     /// The encoded bytes of the current property, identifier included.
     std::string_view encoded() const noexcept { return encoded_; }
 
-   private:
+  private:
     friend class Properties;
     explicit Iterator(std::string_view all) noexcept : rest_{all}, atEnd_{false} { advance(); }
     void advance() noexcept;
@@ -104,10 +108,13 @@ class Properties {
     Property current_{};
     bool atEnd_ = true;
   };
-  Iterator begin() const noexcept { return Iterator{encoded_}; }
+  Iterator begin() const noexcept { return empty() ? Iterator{} : Iterator{encoded_}; }
   Iterator end() const noexcept { return {}; }
 
- private:
+private:
+  std::optional<std::uint32_t> findNumber(PropertyId id) const noexcept;
+  std::optional<std::string_view> findText(PropertyId id) const noexcept;
+
   std::string_view encoded_;
 };
 
@@ -143,7 +150,7 @@ Result<Properties> validateProperties(std::string_view encoded, PropertyPlace pl
 /// REQUIRES of every call: the value is legal for that property (strings no
 /// longer than 65 535 bytes, numbers within the property's type).
 class PropertyWriter {
- public:
+public:
   PropertyWriter& add(PropertyId id, std::uint32_t number);
   PropertyWriter& add(PropertyId id, std::string_view text);
   PropertyWriter& addUserProperty(std::string_view name, std::string_view value);
@@ -154,7 +161,7 @@ class PropertyWriter {
   Properties properties() const noexcept { return Properties{bytes_}; }
   bool empty() const noexcept { return bytes_.empty(); }
 
- private:
+private:
   std::string bytes_;
 };
 

@@ -41,7 +41,7 @@ std::string_view toString(PacketType type) noexcept;
 
 /// A set of packet types, one bit each.
 class PacketTypes {
- public:
+public:
   constexpr PacketTypes() = default;
   constexpr PacketTypes(PacketType type) : bits_{bit(type)} {}
   static constexpr PacketTypes all() { return PacketTypes{std::uint16_t{0xfffe}}; }
@@ -52,7 +52,7 @@ class PacketTypes {
   constexpr bool contains(PacketType type) const { return (bits_ & bit(type)) != 0; }
   constexpr bool empty() const { return bits_ == 0; }
 
- private:
+private:
   constexpr explicit PacketTypes(std::uint16_t bits) : bits_{bits} {}
   static constexpr std::uint16_t bit(PacketType type) {
     return static_cast<std::uint16_t>(1U << static_cast<unsigned>(type));
