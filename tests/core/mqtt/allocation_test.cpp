@@ -1,6 +1,3 @@
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -9,35 +6,16 @@
 #include "core/mqtt/encoder.hpp"
 #include "core/mqtt/frame_reader.hpp"
 #include "core/mqtt/topic.hpp"
+#include "tests/support/allocations.hpp"
 #include "tests/support/packets.hpp"
-
-// The whole test program counts what it takes from the heap.
-namespace {
-
-std::atomic<std::size_t> allocations{0};
-
-void* counted(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace mqttstack;
 using namespace mqttstack::test;
 
 TEST_CASE("the counting of allocations counts", "[allocation]") {
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   const std::vector<int> one(1);
-  CHECK(allocations == before + 1);
+  CHECK(allocations() == before + 1);
 }
 
 TEST_CASE("decoding takes nothing from the heap, whether it works or fails", "[allocation]") {
@@ -46,7 +24,7 @@ TEST_CASE("decoding takes nothing from the heap, whether it works or fails", "[a
   mqtt::Packet packet;
   std::size_t decoded = 0;
 
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   for (const GoodPacket& one : good) {
     decoded += mqtt::decodeInto(packet, one.bytes, one.version, one.sender) ? 0 : 1;
     decoded += mqtt::decode(one.bytes, one.version, one.sender) ? 1 : 0;
@@ -55,7 +33,7 @@ TEST_CASE("decoding takes nothing from the heap, whether it works or fails", "[a
     decoded += mqtt::decodeInto(packet, one.bytes, one.version, one.sender) ? 0 : 1;
     decoded += mqtt::decode(one.bytes, one.version, one.sender) ? 1 : 0;
   }
-  CHECK(allocations == before);
+  CHECK(allocations() == before);
   CHECK(decoded == 2 * good.size());
 }
 
@@ -66,7 +44,7 @@ TEST_CASE("encoding, cutting frames and matching topics take nothing from the he
   std::size_t written = 0;
   std::size_t matched = 0;
 
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   for (const GoodPacket& one : good) {
     const char* end = mqtt::encode(one.packet, one.version, out.data());
     written += static_cast<std::size_t>(end - out.data());
@@ -74,7 +52,7 @@ TEST_CASE("encoding, cutting frames and matching topics take nothing from the he
     matched += mqtt::matches("+/#", one.name) ? 1 : 0;
     matched += mqtt::contains("+/#", "a/#") ? 1 : 0;
   }
-  CHECK(allocations == before);
+  CHECK(allocations() == before);
   CHECK(written > 0);
   CHECK(matched > 0);
 }
@@ -85,10 +63,10 @@ TEST_CASE("reading properties takes nothing from the heap", "[allocation]") {
   const mqtt::Properties properties = writer.properties();
   std::size_t count = 0;
 
-  const std::size_t before = allocations;
+  const std::size_t before = allocations();
   for (const mqtt::Property& property : properties) count += property.name.size();
   CHECK(!properties.number(mqtt::PropertyId::topicAlias));
   CHECK(!properties.text(mqtt::PropertyId::contentType));
-  CHECK(allocations == before);
+  CHECK(allocations() == before);
   CHECK(count == 2100);
 }
