@@ -66,7 +66,7 @@ ClientPtr Client::accept(ClientContext& context, Stack& stack, const ListenerPol
   client->index_ = context.clients_.size();
   context.clients_.push_back(client.get());
   context.connections.add();
-  stack.install(*client);
+  if (stack.install(*client)) client->closeSilently();
   client->transport_->setHandler(*client);
   return client;
 }
