@@ -19,9 +19,7 @@ public:
   CompactVector() noexcept : inline_{} {}
   CompactVector(const CompactVector&) = delete;
   CompactVector& operator=(const CompactVector&) = delete;
-  ~CompactVector() {
-    if (size_ > 1) ::operator delete(heap_.items);
-  }
+  ~CompactVector() { clear(); }
 
   std::uint32_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
@@ -65,6 +63,11 @@ public:
     } else if (size_ > kFirstCapacity && size_ < heap_.capacity / 3) {
       resize(heap_.capacity / 2);
     }
+  }
+
+  void clear() noexcept {
+    if (size_ > 1) ::operator delete(heap_.items);
+    size_ = 0;
   }
 
 private:

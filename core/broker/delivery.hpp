@@ -169,8 +169,7 @@ public:
 
 private:
   Delivery& append(Delivery&& delivery);
-  void finish(Delivery& delivery) noexcept;
-  void trimFront() noexcept;
+  MessagePtr finish(Delivery& delivery) noexcept;
   void compact() noexcept;
   std::uint16_t distance(std::uint16_t packetId) const noexcept;
 

@@ -49,6 +49,14 @@ public:
 private:
   /// Behind it stand the filters, then the topic's text.
   struct Block {
+    static Block* create(std::string_view topic, std::span<TopicFilter* const> matched);
+    std::span<TopicFilter* const> filters() const noexcept {
+      return {reinterpret_cast<TopicFilter* const*>(this + 1), matches};
+    }
+    std::string_view topic() const noexcept {
+      return {reinterpret_cast<const char*>(this + 1) + matches * sizeof(TopicFilter*), topicSize};
+    }
+
     std::uint32_t matches;
     std::uint32_t topicSize;
   };

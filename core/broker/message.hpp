@@ -65,7 +65,7 @@ public:
     return {data(), 2U + topicSize_ + payloadSize_};
   }
 
-  /// Grows by one with every message that the process makes; 1 for the first.
+  /// Grows by one with every message that the thread makes; 1 for the first.
   std::uint64_t sequence() const noexcept { return sequence_; }
 
   bool expires() const noexcept { return expiresAt_ != TimePoint::max(); }
@@ -78,7 +78,7 @@ public:
   std::optional<std::uint32_t> remainingExpiry(TimePoint now) const noexcept;
 
   /// Bytes of memory that the message takes, all included.
-  std::size_t footprint() const noexcept { return blockSize(); }
+  std::size_t footprint() const noexcept;
 
   /// Frees the recycled blocks. Called when the daemon has been idle or after
   /// a peak.
@@ -94,7 +94,9 @@ private:
   ~Message() = default;
 
   const char* data() const noexcept { return reinterpret_cast<const char*>(this + 1); }
-  std::size_t blockSize() const noexcept;
+  std::size_t size() const noexcept {
+    return sizeof(Message) + 2 + topicSize_ + payloadSize_ + propertiesSize_;
+  }
 
   std::uint16_t topicSize_;
   mqtt::Qos qos_;

@@ -143,18 +143,29 @@ public:
 private:
   static constexpr std::size_t kStepsPerMessage = 16;
 
+  /// What a topic says about the way to the next match.
+  enum class Step : std::uint8_t {
+    match,
+    next,  ///< no match; the next topic may be one
+    seek,  ///< no match, nor any topic before target_
+    end,   ///< no match, nor any later topic
+  };
+
   MessagePtr advance(TimePoint now, std::size_t& budget);
-  void resume();
-  bool skip(std::string_view topic);
+  MessagePtr findExact(TimePoint now, std::size_t& budget);
+  RetainedTree::Set::const_iterator resume();
+  RetainedTree::Set::const_iterator seek(RetainedTree::Set::const_iterator at);
+  Step judge(std::string_view topic);
+  Step seekBehind(std::string_view topic);
 
   RetainedTree* tree_;
   std::string filter_;
   std::uint64_t storedUpTo_;
   std::uint64_t removals_ = 0;
-  RetainedTree::Set::const_iterator at_{};  // the last message looked at, while removals_ is right
+  RetainedTree::Set::const_iterator at_{};  // the last looked at, while removals_ is right
   MessagePtr last_;                         // the same, pinned
-  std::string target_;                      // where to go on instead of behind it, if not empty
-  std::size_t prefix_ = 0;  // the length of the filter's levels before the first wildcard
+  std::string target_;                      // go on here rather than behind last_, if not empty
+  bool wildcards_;
   bool done_ = false;
 };
 

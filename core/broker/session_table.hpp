@@ -32,7 +32,8 @@ public:
   /// REQUIRES: in the table, not connected.
   void attach(Session& session, Client& client, Stack& stack, IdentityPtr identity) noexcept;
   /// The connection has gone: the expiry interval runs from `now`.
-  /// REQUIRES: in the table, connected.
+  /// A session that was removed while connected is merely detached.
+  /// REQUIRES: connected.
   void detach(Session& session, TimePoint now);
   /// Works out anew when the session ends: after a change of its expiry interval
   /// or of disconnectedAt. REQUIRES: in the table.
@@ -101,8 +102,7 @@ private:
   void unschedule(Session& session) noexcept;
   SessionPtr takeEarliest() noexcept;
   void place(std::size_t position, const Expiry& expiry) noexcept;
-  void siftUp(std::size_t position, Expiry expiry) noexcept;
-  void siftDown(std::size_t position, Expiry expiry) noexcept;
+  void reposition(std::size_t position, Expiry expiry) noexcept;
 
   TextHash hash_;
   boost::unordered_flat_set<Entry, EntryHash, EntryEqual> sessions_;

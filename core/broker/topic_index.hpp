@@ -47,13 +47,14 @@ struct SubscriptionDetails {
 ///
 /// Sessions are referred to, not owned: removeSession() comes before a session
 /// is destroyed (asserted there), and a session belongs to one index at a time.
+/// A backend declares its SessionTable before its TopicIndex.
 class TopicIndex {
 public:
   /// `seed` is for the hash tables; a test may fix it.
   explicit TopicIndex(std::uint64_t seed = randomSeed());
   TopicIndex(const TopicIndex&) = delete;
   TopicIndex& operator=(const TopicIndex&) = delete;
-  /// REQUIRES: no session has a subscription left.
+  /// Sessions that are still subscribed lose their subscriptions.
   ~TopicIndex();
 
   /// Adds a subscription or replaces the options and identifier of an existing
@@ -130,11 +131,17 @@ private:
     }
   };
 
+  static constexpr std::uint32_t kNotFound = 0xffffffffU;
+
   TopicFilter* lookUp(std::string_view text) const noexcept;
   TopicFilter& lookUpOrCreate(std::string_view text);
+  SharedGroup& groupOf(TopicFilter& filter, std::string_view name);
   void dropIfUnused(TopicFilter& filter) noexcept;
+  void dropIfUnused(SharedGroup& group) noexcept;
+  SubscriberList* listOf(std::string_view filter) const noexcept;
+  static std::uint32_t slotOf(const SubscriberList& list, const Session& session) noexcept;
   void removeAt(Session& session, std::uint32_t slot) noexcept;
-  void collect(TopicFilter& filter, MatchList& matches);
+  static void collect(TopicFilter& filter, MatchList& matches);
   static std::string_view subscriptionAt(const Session& session, std::uint32_t i,
                                          SubscriptionDetails& details, std::string& scratch);
 

@@ -1,0 +1,231 @@
+#include "core/broker/topic_index.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+#include "core/broker/flat_table.hpp"
+#include "core/broker/session.hpp"
+#include "core/mqtt/topic.hpp"
+
+namespace mqttstack::broker {
+
+namespace {
+
+// With fewer wildcard filters the trie is as quick as the cache in front of it.
+constexpr std::size_t kCacheFromFilters = 16;
+
+}  // namespace
+
+TopicIndex::TopicIndex(std::uint64_t seed) : hash_{seed}, trie_{seed} {}
+
+TopicIndex::~TopicIndex() {
+  for (const Entry& entry : filters_) {
+    for (const Subscriber& subscriber : *entry.filter) subscriber.session().slots_.clear();
+    while (SharedGroup* const group = entry.filter->groups) {
+      for (const Subscriber& member : *group) member.session().slots_.clear();
+      entry.filter->groups = group->next;
+      SharedGroup::destroy(group);
+    }
+    TopicFilter::destroy(entry.filter);
+  }
+}
+
+bool TopicIndex::subscribe(std::string_view filter, Session& session,
+                           const mqtt::SubscriptionOptions& options, std::uint32_t identifier) {
+  assert(mqtt::isValidTopicFilter(filter));
+  const mqtt::SharedFilter parts = mqtt::splitSharedFilter(filter);
+  TopicFilter& record = lookUpOrCreate(parts.shared() ? parts.filter : filter);
+  SubscriberList& list =
+      parts.shared() ? static_cast<SubscriberList&>(groupOf(record, parts.group)) : record;
+  if (const std::uint32_t slot = slotOf(list, session); slot != kNotFound) {
+    list[session.slots_[slot].position].setDetails(identifier, options);
+    return true;
+  }
+  assert(session.slots_.size() < Subscriber::kMaxSlots);
+  list.push_back(Subscriber{session, identifier, options, session.slots_.size()});
+  session.slots_.push_back({&list, list.size() - 1});
+  ++subscriptions_;
+  if (list.group) ++shared_;
+  return false;
+}
+
+bool TopicIndex::unsubscribe(std::string_view filter, Session& session) noexcept {
+  SubscriberList* const list = listOf(filter);
+  if (list == nullptr) return false;
+  const std::uint32_t slot = slotOf(*list, session);
+  if (slot == kNotFound) return false;
+  removeAt(session, slot);
+  return true;
+}
+
+std::size_t TopicIndex::removeSession(Session& session) noexcept {
+  const std::size_t count = session.slots_.size();
+  while (!session.slots_.empty()) removeAt(session, session.slots_.size() - 1);
+  return count;
+}
+
+std::optional<SubscriptionDetails> TopicIndex::find(std::string_view filter,
+                                                    const Session& session) const noexcept {
+  const SubscriberList* const list = listOf(filter);
+  if (list == nullptr) return std::nullopt;
+  const std::uint32_t slot = slotOf(*list, session);
+  if (slot == kNotFound) return std::nullopt;
+  const Subscriber& subscriber = (*list)[session.slots_[slot].position];
+  return SubscriptionDetails{subscriber.options(), subscriber.identifier()};
+}
+
+void TopicIndex::match(std::string_view topic, MatchList& matches) {
+  assert(mqtt::isValidTopicName(topic));
+  const std::uint64_t hash = hash_(topic);
+  if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())
+    collect(*place->filter, matches);
+  if (trie_.filters() == 0) return;
+
+  matched_.clear();
+  if (trie_.filters() < kCacheFromFilters) {
+    trie_.match(topic, matched_);
+  } else if (!cache_.find(topic, hash, hash_, matched_)) {
+    trie_.match(topic, matched_);
+    cache_.offer(topic, hash, hash_, matched_);
+  }
+  for (TopicFilter* const filter : matched_) collect(*filter, matches);
+}
+
+void TopicIndex::collect(TopicFilter& filter, MatchList& matches) {
+  for (const Subscriber& subscriber : filter)
+    matches.push_back(
+        {&subscriber.session(), subscriber.identifier(), subscriber.options(), false});
+
+  for (SharedGroup* group = filter.groups; group != nullptr; group = group->next) {
+    const std::uint32_t members = group->size();
+    std::uint32_t chosen = kNotFound;
+    for (std::uint32_t i = 0, at = group->turn % members; i < members; ++i) {
+      const Session& session = (*group)[at].session();
+      if (session.connected()) {
+        chosen = at;
+        break;
+      }
+      if (chosen == kNotFound && session.persistent()) chosen = at;
+      if (++at == members) at = 0;
+    }
+    if (chosen == kNotFound) continue;
+    group->turn = chosen + 1;
+    const Subscriber& member = (*group)[chosen];
+    matches.push_back({&member.session(), member.identifier(), member.options(), true});
+  }
+}
+
+std::uint32_t TopicIndex::subscriptionCount(const Session& session) noexcept {
+  return session.slots_.size();
+}
+
+std::string_view TopicIndex::subscriptionAt(const Session& session, std::uint32_t i,
+                                            SubscriptionDetails& details, std::string& scratch) {
+  const SubscriptionSlot& slot = session.slots_[i];
+  const Subscriber& subscriber = (*slot.list)[slot.position];
+  details = {subscriber.options(), subscriber.identifier()};
+  if (!slot.list->group) return static_cast<const TopicFilter*>(slot.list)->text();
+  const auto& group = static_cast<const SharedGroup&>(*slot.list);
+  scratch.assign("$share/").append(group.name()).append("/").append(group.filter->text());
+  return scratch;
+}
+
+TopicFilter* TopicIndex::lookUp(std::string_view text) const noexcept {
+  const auto place = filters_.find(Key{hash_(text), text});
+  return place == filters_.end() ? nullptr : place->filter;
+}
+
+TopicFilter& TopicIndex::lookUpOrCreate(std::string_view text) {
+  const std::uint64_t hash = hash_(text);
+  if (const auto place = filters_.find(Key{hash, text}); place != filters_.end())
+    return *place->filter;
+  TopicFilter* const filter = TopicFilter::create(text, hash);
+  filters_.insert(Entry{hash, filter});
+  if (mqtt::hasWildcard(text)) {
+    trie_.insert(*filter);
+    cache_.outdate(text, hash_);
+  }
+  return *filter;
+}
+
+SharedGroup& TopicIndex::groupOf(TopicFilter& filter, std::string_view name) {
+  for (SharedGroup* group = filter.groups; group != nullptr; group = group->next)
+    if (group->name() == name) return *group;
+  SharedGroup* const group = SharedGroup::create(filter, name);
+  group->next = filter.groups;
+  filter.groups = group;
+  ++groups_;
+  return *group;
+}
+
+void TopicIndex::dropIfUnused(TopicFilter& filter) noexcept {
+  if (!filter.empty() || filter.groups != nullptr) return;
+  if (filter.node != TopicFilter::kNoNode) {
+    cache_.outdate(filter.text(), hash_);
+    trie_.erase(filter);
+    if (trie_.filters() == 0) cache_.clear();
+  }
+  filters_.erase(filters_.find(Key{filter.hash, filter.text()}));
+  shrinkIfSparse(filters_);
+  TopicFilter::destroy(&filter);
+}
+
+void TopicIndex::dropIfUnused(SharedGroup& group) noexcept {
+  if (!group.empty()) return;
+  TopicFilter& filter = *group.filter;
+  SharedGroup** link = &filter.groups;
+  while (*link != &group) link = &(*link)->next;
+  *link = group.next;
+  SharedGroup::destroy(&group);
+  --groups_;
+  dropIfUnused(filter);
+}
+
+SubscriberList* TopicIndex::listOf(std::string_view filter) const noexcept {
+  const mqtt::SharedFilter parts = mqtt::splitSharedFilter(filter);
+  if (!parts.shared()) return lookUp(filter);
+  TopicFilter* const record = lookUp(parts.filter);
+  if (record == nullptr) return nullptr;
+  for (SharedGroup* group = record->groups; group != nullptr; group = group->next)
+    if (group->name() == parts.group) return group;
+  return nullptr;
+}
+
+// Each list knows the other's position, so the shorter one is searched.
+std::uint32_t TopicIndex::slotOf(const SubscriberList& list, const Session& session) noexcept {
+  if (list.size() < session.slots_.size()) {
+    for (const Subscriber& subscriber : list)
+      if (&subscriber.session() == &session) return subscriber.slot();
+    return kNotFound;
+  }
+  for (std::uint32_t i = 0; i < session.slots_.size(); ++i)
+    if (session.slots_[i].list == &list) return i;
+  return kNotFound;
+}
+
+void TopicIndex::removeAt(Session& session, std::uint32_t slot) noexcept {
+  const auto [list, position] = session.slots_[slot];
+  const Subscriber lastSubscriber = list->back();
+  if (position + 1 != list->size()) {
+    (*list)[position] = lastSubscriber;
+    lastSubscriber.session().slots_[lastSubscriber.slot()].position = position;
+  }
+  list->pop_back();
+
+  const SubscriptionSlot lastSlot = session.slots_.back();
+  if (slot + 1 != session.slots_.size()) {
+    session.slots_[slot] = lastSlot;
+    (*lastSlot.list)[lastSlot.position].setSlot(slot);
+  }
+  session.slots_.pop_back();
+
+  --subscriptions_;
+  if (list->group) {
+    --shared_;
+    dropIfUnused(static_cast<SharedGroup&>(*list));
+  } else {
+    dropIfUnused(static_cast<TopicFilter&>(*list));
+  }
+}
+
+}  // namespace mqttstack::broker
