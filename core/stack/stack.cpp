@@ -24,7 +24,9 @@ Stack::Stack(std::string name, const ClientFields& fields, Logger log)
   for (const MakeList make : catalogue()) lists_.push_back(make());
 }
 
-Stack::~Stack() {
+Stack::~Stack() { cancelWalks(); }
+
+void Stack::cancelWalks() {
   while (parked_) {
     Traversal& walk = *parked_;
     walk.block_.ticket = 0;  // its Deferred settles nothing any more

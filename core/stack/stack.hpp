@@ -40,6 +40,11 @@ public:
   /// REQUIRES: no client has been installed.
   void use(Middleware& middleware);
 
+  /// Ends every walk that waits, with operation_canceled: for the end of the
+  /// daemon, when nobody will settle them any more. The destructor does it too,
+  /// but clients whose walks end need their stack a little longer.
+  void cancelWalks();
+
   /// Calls install() of every middleware, in order.
   void install(Client& client);
 
