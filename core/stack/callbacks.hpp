@@ -91,6 +91,9 @@ struct AuthorizeDelivery {
 
   const broker::Identity& identity;
   const broker::Message& message;
+  /// The message is sent as a retained one: its author must still be allowed to
+  /// publish it, or it would outlive that right.
+  bool retained = false;
 
   Verdict verdict{};  ///< out
 };
