@@ -125,10 +125,8 @@ DaemonProcess::DaemonProcess(std::string_view config, const std::filesystem::pat
 }
 
 DaemonProcess::~DaemonProcess() {
-  if (running()) {
-    signal(SIGKILL);
-    wait();
-  }
+  signal(SIGKILL);
+  reap();
   reader_.join();
   close(output_);
   if (std::uncaught_exceptions() > 0) std::cerr << "--- log of the daemon\n" << log_ << "---\n";
@@ -174,13 +172,14 @@ void DaemonProcess::awaitListeners(std::size_t count) {
   changed_.wait_for(lock, kStartPatience, [&] { return ended_ || listeners_.size() >= count; });
   if (listeners_.size() >= count) return;
   const std::string log = log_;
+  const bool ended = ended_;
   lock.unlock();
   // A constructor that throws gets no destructor: end the process and its reader here.
-  signal(SIGKILL);
-  const int code = wait();
+  if (!ended) signal(SIGKILL);
+  reap();
   reader_.join();
   close(output_);
-  throw std::runtime_error("the daemon does not listen; exit code " + std::to_string(code) +
+  throw std::runtime_error("the daemon does not listen; exit code " + std::to_string(exitCode_) +
                            ", log:\n" + log);
 }
 
@@ -225,12 +224,17 @@ int DaemonProcess::wait() {
     std::unique_lock lock(mutex_);
     late = !changed_.wait_for(lock, kEndPatience, [this] { return ended_; });
   }
-  if (late) kill(pid_, SIGKILL);
+  if (late) signal(SIGKILL);
+  reap();
+  if (late) throw std::runtime_error("the daemon did not end in time");
+  return exitCode_;
+}
+
+void DaemonProcess::reap() {
+  if (exitCode_ >= 0) return;
   int status = 0;
   waitpid(pid_, &status, 0);
   exitCode_ = exitCodeOf(status);
-  if (late) throw std::runtime_error("the daemon did not end in time");
-  return exitCode_;
 }
 
 CommandResult runDaemon(const std::vector<std::string>& arguments) {

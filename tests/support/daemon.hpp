@@ -75,6 +75,7 @@ public:
 private:
   void start(const std::filesystem::path& config);
   void readLog();
+  void reap();
   void awaitListeners(std::size_t count);
 
   TemporaryDirectory own_;
