@@ -17,11 +17,11 @@ namespace mqttstack::mqtt {
 
 /// What a client asks to be published when it vanishes. [v5:3.1.3.2]
 struct Will {
-  std::string_view topic;
-  std::string_view payload;
+  std::string_view topic{};
+  std::string_view payload{};
   Qos qos = Qos::atMostOnce;
   bool retain = false;
-  Properties properties;
+  Properties properties{};
 };
 
 struct Connect {
@@ -29,25 +29,25 @@ struct Connect {
   ProtocolVersion version = ProtocolVersion::v311;
   bool cleanStart = true;  ///< Clean Session in 3.1 and 3.1.1
   std::uint16_t keepAlive = 0;
-  std::string_view clientId;
-  std::optional<Will> will;
-  std::optional<std::string_view> userName;
-  std::optional<std::string_view> password;
-  Properties properties;
+  std::string_view clientId{};
+  std::optional<Will> will{};
+  std::optional<std::string_view> userName{};
+  std::optional<std::string_view> password{};
+  Properties properties{};
 };
 
 struct Connack {
   static constexpr PacketType kType = PacketType::connack;
   bool sessionPresent = false;
   ReasonCode code = ReasonCode::success;  ///< encoded as toConnackReturnCode() for 3.x
-  Properties properties;
+  Properties properties{};
 };
 
 struct Publish {
   static constexpr PacketType kType = PacketType::publish;
-  std::string_view topic;
-  std::string_view payload;
-  Properties properties;
+  std::string_view topic{};
+  std::string_view payload{};
+  Properties properties{};
   std::uint16_t packetId = 0;  ///< 0 for QoS 0
   Qos qos = Qos::atMostOnce;
   bool dup = false;
@@ -60,7 +60,7 @@ struct PublishResponse {
   static constexpr PacketType kType = Type;
   std::uint16_t packetId = 0;
   ReasonCode code = ReasonCode::success;
-  Properties properties;
+  Properties properties{};
 };
 using Puback = PublishResponse<PacketType::puback>;
 using Pubrec = PublishResponse<PacketType::pubrec>;
@@ -85,8 +85,8 @@ struct SubscriptionOptions {
 
 /// One filter of a SUBSCRIBE.
 struct SubscribeEntry {
-  std::string_view filter;
-  SubscriptionOptions options;
+  std::string_view filter{};
+  SubscriptionOptions options{};
 };
 
 /// The filters of a SUBSCRIBE, read one after the other from the packet's bytes
@@ -110,16 +110,16 @@ private:
 struct Subscribe {
   static constexpr PacketType kType = PacketType::subscribe;
   std::uint16_t packetId = 0;
-  SubscribeEntries entries;
-  Properties properties;
+  SubscribeEntries entries{};
+  Properties properties{};
 };
 
 /// The codes are one byte per filter, in the order of the filters.
 struct Suback {
   static constexpr PacketType kType = PacketType::suback;
   std::uint16_t packetId = 0;
-  std::string_view codes;
-  Properties properties;
+  std::string_view codes{};
+  Properties properties{};
 };
 
 /// The filters of an UNSUBSCRIBE; see SubscribeEntries.
@@ -140,16 +140,16 @@ private:
 struct Unsubscribe {
   static constexpr PacketType kType = PacketType::unsubscribe;
   std::uint16_t packetId = 0;
-  UnsubscribeFilters filters;
-  Properties properties;
+  UnsubscribeFilters filters{};
+  Properties properties{};
 };
 
 /// 3.x sends no codes; they are left out of the encoding.
 struct Unsuback {
   static constexpr PacketType kType = PacketType::unsuback;
   std::uint16_t packetId = 0;
-  std::string_view codes;
-  Properties properties;
+  std::string_view codes{};
+  Properties properties{};
 };
 
 struct Pingreq {
@@ -163,13 +163,13 @@ struct Pingresp {
 struct Disconnect {
   static constexpr PacketType kType = PacketType::disconnect;
   ReasonCode code = ReasonCode::success;
-  Properties properties;
+  Properties properties{};
 };
 
 struct Auth {
   static constexpr PacketType kType = PacketType::auth;
   ReasonCode code = ReasonCode::success;
-  Properties properties;
+  Properties properties{};
 };
 
 /// Any packet. The alternatives stand in the order of their type numbers, so

@@ -50,8 +50,8 @@ enum class PropertyId : std::uint8_t {
 struct Property {
   PropertyId id;
   std::uint32_t number = 0;
-  std::string_view name;
-  std::string_view text;
+  std::string_view name{};
+  std::string_view text{};
 };
 
 /// The properties of one packet: a view of their encoded bytes, without the
