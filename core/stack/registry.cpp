@@ -6,13 +6,7 @@ std::unique_ptr<Middleware> Registry::make(std::string_view type, Setup& setup,
                                            const OptionValues& values,
                                            const std::filesystem::path& base,
                                            Diagnostics& diagnostics) const {
-  const std::uint32_t firstSlot = setup.clientFields.size();
-  auto middleware = types_.find(type)->second.make(setup, values, base, diagnostics);
-  if (middleware) {
-    middleware->firstSlot_ = firstSlot;
-    middleware->lastSlot_ = setup.clientFields.size();
-  }
-  return middleware;
+  return types_.find(type)->second.make(setup, values, base, diagnostics);
 }
 
 std::vector<std::string> Registry::names() const {

@@ -54,6 +54,12 @@ public:
                                    const std::filesystem::path& base,
                                    Diagnostics& diagnostics) const;
 
+  /// Makes an instance of a type that is at hand, without name and options: for
+  /// embedders and tests. Every instance is made here, since this is where the
+  /// PerClient fields that its constructor adds become its own.
+  template <class M, class... Args>
+  static std::unique_ptr<M> construct(Setup& setup, Args&&... args);
+
   bool has(std::string_view type) const { return types_.find(type) != types_.end(); }
   /// REQUIRES: has(type).
   const MiddlewareInfo& info(std::string_view type) const { return types_.find(type)->second.info; }
@@ -118,6 +124,15 @@ Options parseOptions(const OptionTable<Options>& table, const OptionValues& valu
 
 }  // namespace detail
 
+template <class M, class... Args>
+std::unique_ptr<M> Registry::construct(Setup& setup, Args&&... args) {
+  const std::uint32_t firstSlot = setup.clientFields.size();
+  auto middleware = std::make_unique<M>(setup, std::forward<Args>(args)...);
+  middleware->firstSlot_ = firstSlot;
+  middleware->lastSlot_ = setup.clientFields.size();
+  return middleware;
+}
+
 template <class M>
 void Registry::add() {
   using Options = typename M::Options;
@@ -140,9 +155,9 @@ void Registry::add() {
     const Options options = detail::parseOptions(table, values, base, diagnostics);
     if (diagnostics.errorCount() != before) return nullptr;
     if constexpr (std::is_constructible_v<M, Setup&, const Options&, Diagnostics&>)
-      return std::make_unique<M>(setup, options, diagnostics);
+      return construct<M>(setup, options, diagnostics);
     else
-      return std::make_unique<M>(setup, options);
+      return construct<M>(setup, options);
   };
   insert(std::move(type));
 }
