@@ -201,9 +201,11 @@ struct ClientDrained {
 
 // ---------------------------------------------------------------- sessions
 
-/// Finds or makes the session of a client. Executed by session_manager for each
-/// CONNECT; a backend answers. A durable backend defers until a new session is
-/// stored.
+/// Finds or makes the session of a client and attaches the client to it.
+/// Executed by session_manager for each CONNECT; a backend answers: it ends a
+/// connection that has the session [v5:3.1.4-3], refuses a client whose
+/// principal the session does not belong to, and, if it is durable, defers until
+/// a new session is stored.
 struct OpenSession {
   static constexpr std::string_view kName = "openSession";
   static constexpr CallbackKind kKind = CallbackKind::deferred;
@@ -217,12 +219,14 @@ struct OpenSession {
 };
 
 /// The connection of a session has gone. Executed by session_manager; a backend
-/// keeps the session for its expiry interval, or ends it at once.
+/// keeps the session for its expiry interval, or ends it at once. Nothing is to
+/// be done if another connection has the session by now.
 struct SuspendSession {
   static constexpr std::string_view kName = "suspendSession";
   static constexpr CallbackKind kKind = CallbackKind::sync;
 
   broker::Session& session;
+  Client& client;
 };
 
 /// A session is over: its interval has passed, or a client started anew.

@@ -66,7 +66,7 @@ ClientPtr Client::accept(ClientContext& context, Stack& stack, const ListenerPol
   client->index_ = context.clients_.size();
   context.clients_.push_back(client.get());
   context.connections.add();
-  stack.install(*client);
+  if (stack.install(*client)) client->closeSilently();
   client->transport_->setHandler(*client);
   return client;
 }
@@ -191,8 +191,17 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
     return error;
   if (publish) return makeMessage(slot.packet);
   if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)
-    version_ = slot.packet.as<mqtt::Connect>().version;
+    adopt(slot.packet.as<mqtt::Connect>());
   return {};
+}
+
+/// What a CONNECT lays down for whatever we send, a refusal included.
+void Client::adopt(const mqtt::Connect& connect) noexcept {
+  version_ = connect.version;
+  peerMaximumPacketSize_ =
+      connect.properties.number(mqtt::PropertyId::maximumPacketSize).value_or(UINT32_MAX);
+  problemInformation_ =
+      connect.properties.number(mqtt::PropertyId::requestProblemInformation).value_or(1) != 0;
 }
 
 std::error_code Client::makeMessage(Packet& packet) {
@@ -402,24 +411,24 @@ Client::Sent Client::send(OutgoingPublish publish) {
 }
 
 void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
-  const bool refused = mqtt::isFailure(code);
+  const bool deniedV3 = !isV5() && code == ReasonCode::notAuthorized;
+  const bool refused = mqtt::isFailure(code) && !deniedV3;
+  if (deniedV3) code = ReasonCode::success;
   if (qos == mqtt::Qos::exactlyOnce && session_) {
-    if (refused && isV5())
+    if (refused)
       session_->incoming().remove(packetId);  // [v5:4.3.3-9]
     else
       session_->incoming().markReceived(packetId);
   }
-  if (refused && !isV5()) {
-    if (code != ReasonCode::notAuthorized) {
-      if (session_ && qos == mqtt::Qos::exactlyOnce) session_->incoming().remove(packetId);
-      return closeSilently();  // [v311:4.8.0-2]
-    }
-    code = ReasonCode::success;
-  }
-  if (qos == mqtt::Qos::atLeastOnce)
+  if (refused && !isV5()) return closeSilently();  // [v311:4.8.0-2]
+  if (qos == mqtt::Qos::atLeastOnce) {
     send(mqtt::Puback{packetId, code, {}});
-  else
-    send(mqtt::Pubrec{packetId, code, {}});
+    return;
+  }
+  // The session may have moved on to another connection, on which the client has
+  // sent this PUBLISH again and waits for the answer.
+  Client* const receiver = session_ && session_->client() ? session_->client() : this;
+  receiver->send(mqtt::Pubrec{packetId, code, {}});
 }
 
 void Client::writeOutput() {

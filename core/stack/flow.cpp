@@ -2,6 +2,10 @@
 
 namespace mqttstack {
 
-void WalkPool::grow() { giveBack(*blocks_.emplace_back(std::make_unique<Block>())); }
+void WalkPool::grow() {
+  Block& block = *blocks_.emplace_back(std::make_unique<Block>());
+  block.nextFree = free_;
+  free_ = &block;
+}
 
 }  // namespace mqttstack

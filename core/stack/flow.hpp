@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/util/intrusive_ptr.hpp"
+#include "core/util/ring.hpp"
 
 /// What a handler decides, and how it decides later: Flow, Next, Done, Deferred.
 namespace mqttstack {
@@ -63,9 +64,11 @@ public:
     if (!free_) grow();
     Block& block = *free_;
     free_ = block.nextFree;
+    ++used_;
     return block;
   }
   void giveBack(Block& block) noexcept {
+    --used_;
     block.ticket = 0;
     block.nextFree = free_;
     free_ = &block;
@@ -73,18 +76,20 @@ public:
   std::uint64_t issueTicket(Block& block) noexcept { return block.ticket = ++lastTicket_; }
 
   std::size_t blocks() const noexcept { return blocks_.size(); }
+  std::size_t used() const noexcept { return used_; }
 
 private:
   void grow();
 
   std::vector<std::unique_ptr<Block>> blocks_;
   Block* free_ = nullptr;
+  std::size_t used_ = 0;
   std::uint64_t lastTicket_ = 0;
 };
 
 /// One walk of a packet or callback through a stack. Its address, and so the
 /// context inside it, is stable until the walk ends, however long that takes.
-class Traversal {
+class Traversal : private RingLink {
 public:
   Traversal(const Traversal&) = delete;
   Traversal& operator=(const Traversal&) = delete;
@@ -99,6 +104,8 @@ protected:
   virtual void resume(Flow flow) = 0;
   /// Called when the walk begins to wait: pins what its context refers to.
   virtual void park() = 0;
+  /// Called when it has waited long enough, before it is decided how to go on.
+  virtual void unpark() = 0;
   /// A handler threw while a Deferred settled it: logs, and says how to go on.
   virtual Flow failed() noexcept = 0;
 
@@ -109,11 +116,10 @@ private:
   friend class Next;
   friend class Deferred;
   friend class Stack;
+  friend class Ring<Traversal>;  // the stack's list of walks that wait
 
   Flow flow_{Flow::Kind::pending};  // what was decided while the handler still ran
   bool parked_ = false;             // waiting for a Deferred
-  Traversal* previous_ = nullptr;   // the stack's list of parked walks
-  Traversal* next_ = nullptr;
 };
 
 /// A promise to decide later. Move-only; it decides once. Dropping one fails
@@ -127,11 +133,12 @@ public:
         walk_{std::exchange(other.walk_, nullptr)},
         block_{other.block_},
         ticket_{other.ticket_} {}
-  Deferred& operator=(Deferred&& other) noexcept {
-    if (this != &other) {
-      this->~Deferred();
-      new (this) Deferred{std::move(other)};
-    }
+  /// What this one was to settle is dropped, and so fails.
+  Deferred& operator=(Deferred other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(walk_, other.walk_);
+    std::swap(block_, other.block_);
+    std::swap(ticket_, other.ticket_);
     return *this;
   }
   ~Deferred() {
@@ -150,12 +157,13 @@ public:
     Traversal* const walk = std::exchange(walk_, nullptr);
     if (!walk || block_->ticket != ticket_) return;
     block_->ticket = 0;
-    const bool parked = std::exchange(walk->parked_, false);
+    const bool parked = walk->parked_;
+    if (parked) walk->unpark();
     const Flow flow = decideOrFail(*walk, decide);
     if (!parked)
       walk->flow_ = flow;  // still inside defer(), which reports it
     else if (flow.pending())
-      walk->parked_ = true;
+      walk->park();
     else
       walk->resume(flow);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/mqtt/reason_code.hpp"
+#include "core/mqtt/text.hpp"
 
 namespace mqttstack {
 
@@ -27,9 +28,10 @@ Stack::Stack(std::string name, const ClientFields& fields, Logger log)
 Stack::~Stack() { cancelWalks(); }
 
 void Stack::cancelWalks() {
-  while (parked_) {
-    Traversal& walk = *parked_;
+  while (!parked_.empty()) {
+    Traversal& walk = parked_.front();
     walk.block_.ticket = 0;  // its Deferred settles nothing any more
+    walk.unpark();
     walk.resume(Traversal::stoppedBy(std::make_error_code(std::errc::operation_canceled)));
   }
 }
@@ -47,8 +49,15 @@ void Stack::use(Middleware& middleware) {
   }
 }
 
-void Stack::install(Client& client) {
-  for (Middleware* middleware : middlewares_) middleware->install(client);
+std::error_code Stack::install(Client& client) {
+  for (Middleware* middleware : middlewares_) {
+    try {
+      middleware->install(client);
+    } catch (...) {
+      return thrown("install", middleware);
+    }
+  }
+  return {};
 }
 
 void Stack::validate(Diagnostics& diagnostics) const {
@@ -65,31 +74,29 @@ std::optional<std::size_t> Stack::position(const Middleware* middleware) const n
   return static_cast<std::size_t>(found - middlewares_.begin());
 }
 
-std::error_code Stack::thrown(std::string_view where) noexcept {
+std::error_code Stack::thrown(std::string_view where, const Middleware* who) noexcept {
+  const std::string_view name = who ? std::string_view{who->name()} : "a continuation";
   try {
     throw;
   } catch (const std::exception& exception) {
-    log_.error("{}: a middleware threw: {}; this is a defect of that middleware", where,
-               exception.what());
+    log_.error("{} of pipeline \"{}\" threw in {}: {}; this is a defect of that middleware", name,
+               name_, where, mqtt::printable(exception.what()));
   } catch (...) {
-    log_.error("{}: a middleware threw; this is a defect of that middleware", where);
+    log_.error("{} of pipeline \"{}\" threw in {}; this is a defect of that middleware", name,
+               name_, where);
   }
   return mqtt::ReasonCode::implementationSpecificError;
 }
 
 void Stack::link(Traversal& walk) noexcept {
   walk.parked_ = true;
-  walk.previous_ = nullptr;
-  walk.next_ = parked_;
-  if (parked_) parked_->previous_ = &walk;
-  parked_ = &walk;
+  parked_.append(walk);
   ++parkedCount_;
 }
 
 void Stack::unlink(Traversal& walk) noexcept {
   walk.parked_ = false;
-  (walk.previous_ ? walk.previous_->next_ : parked_) = walk.next_;
-  if (walk.next_) walk.next_->previous_ = walk.previous_;
+  walk.unlink();
   --parkedCount_;
 }
 

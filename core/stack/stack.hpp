@@ -13,12 +13,9 @@
 #include "core/stack/flow.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/per_client.hpp"
+#include "core/stack/pins.hpp"
 
 namespace mqttstack {
-
-// Walks pin the client that their context names while they wait.
-void retainClient(Client& client) noexcept;
-void releaseClient(Client& client) noexcept;
 
 /// A wired pipeline: an ordered list of middlewares. use() computes who listens
 /// to what, once, so that a walk goes along an array of exactly its listeners
@@ -40,13 +37,15 @@ public:
   /// REQUIRES: no client has been installed.
   void use(Middleware& middleware);
 
-  /// Ends every walk that waits, with operation_canceled: for the end of the
-  /// daemon, when nobody will settle them any more. The destructor does it too,
-  /// but clients whose walks end need their stack a little longer.
+  /// Ends every walk that waits, with operation_canceled, the inner ones of
+  /// nested calls first: for the end of the daemon, when nobody will settle them
+  /// any more. The destructor does it too, but clients whose walks end need
+  /// their stack a little longer. REQUIRES: not called from within a walk.
   void cancelWalks();
 
-  /// Calls install() of every middleware, in order.
-  void install(Client& client);
+  /// Calls install() of every middleware, in order. Fails if one throws; the
+  /// client is not to be served then.
+  std::error_code install(Client& client);
 
   /// Calls validate() of every middleware.
   void validate(Diagnostics& diagnostics) const;
@@ -89,13 +88,15 @@ public:
   std::error_code run(Callback& callback) {
     static_assert(Callback::kKind == CallbackKind::sync,
                   "this callback may be deferred: execute() it");
+    const Handles<Callback>* current = nullptr;
     try {
       for (Handles<Callback>* handler : handlers<Callback>()) {
+        current = handler;
         const Flow flow = handler->on(callback, SyncNext{}, Done{});
         if (!flow.continues()) return flow.error();
       }
     } catch (...) {
-      return thrown(Callback::kName);
+      return thrown(Callback::kName, dynamic_cast<const Middleware*>(current));
     }
     return {};
   }
@@ -116,10 +117,16 @@ public:
 
   const std::vector<Middleware*>& middlewares() const noexcept { return middlewares_; }
   const ClientLayout& clientLayout() const noexcept { return layout_; }
+  /// How many walks wait for a Deferred.
   std::size_t parkedWalks() const noexcept { return parkedCount_; }
+  /// How many walks there are at this moment, and memory for how many.
+  std::size_t walks() const noexcept { return pool_->used(); }
+  std::size_t walkBlocks() const noexcept { return pool_->blocks(); }
 
 private:
   struct Incoming {
+    static constexpr std::string_view kName = "handle";
+
     Client& client;
     Packet& packet;
     bool consumed = false;
@@ -144,7 +151,16 @@ private:
   static Next nextOf(Traversal& walk) noexcept { return Next{walk}; }
 
   /// Logs the exception in flight and returns the error that stands for it.
-  std::error_code thrown(std::string_view where) noexcept;
+  /// `who` is null if it came out of a continuation.
+  std::error_code thrown(std::string_view where, const Middleware* who) noexcept;
+  template <class Then, class Ctx>
+  void finish(Then& then, std::error_code error, Ctx& ctx) noexcept {
+    try {
+      then(error, ctx);
+    } catch (...) {
+      static_cast<void>(thrown(Ctx::kName, nullptr));
+    }
+  }
   void link(Traversal& walk) noexcept;
   void unlink(Traversal& walk) noexcept;
 
@@ -184,7 +200,7 @@ private:
   std::array<std::vector<HandlesPackets*>, 16> packetHandlers_;
   std::vector<std::unique_ptr<ListBase>> lists_;
   IntrusivePtr<WalkPool> pool_;
-  Traversal* parked_ = nullptr;
+  Ring<Traversal> parked_;
   std::size_t parkedCount_ = 0;
 };
 
@@ -221,44 +237,28 @@ private:
     }
   }
   Flow failed() noexcept override {
-    if constexpr (requires { Ctx::kName; })
-      return stoppedBy(stack_.thrown(Ctx::kName));
-    else
-      return stoppedBy(stack_.thrown("handle"));
+    const auto* handler = dynamic_cast<const Middleware*>(list_[position_]);
+    return stoppedBy(stack_.thrown(Ctx::kName, handler));
   }
   void park() override {
-    if (!pinned_ && (pinned_ = clientOf(ctx_))) retainClient(*pinned_);
+    pins_.take(ctx_);
     stack_.link(*this);
   }
+  void unpark() override { stack_.unlink(*this); }
   void resume(Flow flow) override {
-    stack_.unlink(*this);
     if constexpr (requires { ctx_.consumed; }) ctx_.consumed = !flow.continues();
     if (!flow.continues()) return void(finish(flow.error()));
     ++position_;
     advance();
   }
   bool finish(std::error_code error) {
-    try {
-      then_(error, ctx_);
-    } catch (...) {
-      static_cast<void>(stack_.thrown("continuation"));
-    }
+    stack_.finish(then_, error, ctx_);
+    const Pins<Ctx> pins = std::move(pins_);  // outlive the context
     WalkPool& pool = pool_;
     WalkPool::Block& block = block_;
-    Client* const pinned = pinned_;
     this->~Walk();
     pool.giveBack(block);
-    if (pinned) releaseClient(*pinned);
     return true;
-  }
-
-  static Client* clientOf(Ctx& ctx) noexcept {
-    if constexpr (requires { static_cast<Client*>(ctx.client); })
-      return ctx.client;
-    else if constexpr (requires { static_cast<Client&>(ctx.client); })
-      return &ctx.client;
-    else
-      return nullptr;
   }
 
   Stack& stack_;
@@ -266,13 +266,13 @@ private:
   Ctx ctx_;
   Then then_;
   std::size_t position_ = 0;
-  Client* pinned_ = nullptr;
+  Pins<Ctx> pins_;
 };
 
 template <class Handler, class Ctx, class Then>
 bool Stack::begin(const std::vector<Handler*>& list, Ctx ctx, Then then) {
   if (list.empty()) {
-    then(std::error_code{}, ctx);
+    finish(then, {}, ctx);
     return true;
   }
   using W = Walk<Handler, Ctx, Then>;

@@ -17,6 +17,8 @@ Authentication::Authentication(Setup& setup, const Options&)
       refused_{setup.metrics.counter("auth_refused", "clients whose credentials were refused")} {}
 
 Flow Authentication::handle(Client& client, Packet& packet, Next next, Done) {
+  // It is who it is: a second CONNECT changes nothing. [v311:3.1.0-2] [v5:3.1.0-2]
+  if (client.connected()) return next(ReasonCode::protocolError);
   const auto& connect = packet.as<mqtt::Connect>();
   if (!connect.userName && !connect.password) {
     if (client.listener().allowAnonymous) return admit(client, "anonymous", {}, true, next);

@@ -73,7 +73,8 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
       [this, &subscription, identity](std::error_code error, AuthorizePacket& question, Next onward,
                                       Done done) {
         if (error) {
-          if (subscription.restoring) return onward(error);
+          if (subscription.restoring)
+            return onward(reasonOfFailure(error, ReasonCode::serverUnavailable));
           subscription.granted = ReasonCode::unspecifiedError;
           return done();
         }
