@@ -53,7 +53,7 @@ Flow Authorization::on(RelayMessage& relay, Next next, Done) {
   Stack& stack = relay.client ? relay.client->stack() : home();
   return stack.call(
       AuthorizePacket{*message.author(), Action::publish, message.topic(), message.qos(),
-                      message.retain()},
+                      message.retainFlag()},
       next, [this](std::error_code error, AuthorizePacket& question, Next onward, Done) {
         if (error) return onward(reasonOfFailure(error, ReasonCode::implementationSpecificError));
         if (question.verdict.allowed()) return onward();
