@@ -30,7 +30,7 @@ Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& lo
       log_{log, "daemon"},
       listenerLog_{log, "listener"},
       clients_{scheduler_, reactor_.flushList(), metrics_, log},
-      pipelines_{config, {registry, scheduler_, metrics_, log}, report},
+      pipelines_{config, {registry, scheduler_, metrics_, log, executor_}, report},
       plans_{planListeners(config, pipelines_, report)} {}
 
 Daemon::~Daemon() = default;

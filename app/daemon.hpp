@@ -11,6 +11,7 @@
 #include "app/exit_codes.hpp"
 #include "app/listeners.hpp"
 #include "app/pipelines.hpp"
+#include "core/net/asio_executor.hpp"
 #include "core/net/asio_scheduler.hpp"
 #include "core/net/listener.hpp"
 #include "core/net/reactor.hpp"
@@ -57,6 +58,7 @@ private:
   // Destroyed backwards: listeners, pipelines, then what they stand on.
   asio::io_context io_{1};
   net::AsioScheduler scheduler_{io_};
+  net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
   Metrics metrics_;
   ClientContext clients_;

@@ -9,6 +9,7 @@
 #include "app/config_report.hpp"
 #include "core/stack/registry.hpp"
 #include "core/stack/stack.hpp"
+#include "core/util/worker.hpp"
 
 namespace mqttstack {
 
@@ -18,6 +19,7 @@ struct Services {
   Scheduler& scheduler;
   Metrics& metrics;
   const LogSink& log;
+  LoopExecutor& loop;
 };
 
 /// A pipeline that clients can be sent through.

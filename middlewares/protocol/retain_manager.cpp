@@ -97,7 +97,7 @@ Flow RetainManager::on(NegotiateConnection& negotiate, SyncNext next, Done) {
 }
 
 Flow RetainManager::on(RelayMessage& relay, Next next, Done) {
-  if (!relay.message->retain()) return next();  // [v5:3.3.1-8] [v311:3.3.1-12]
+  if (!relay.message->retainFlag()) return next();  // [v5:3.3.1-8] [v311:3.3.1-12]
   // [v5:3.3.1-5] [v311:3.3.1-5]
   StoreRetainedMessage store{relay.message, relay.acknowledgement};
   Stack& stack = relay.client ? relay.client->stack() : home();

@@ -13,7 +13,7 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
-#include "core/util/clock.hpp"
+#include "core/util/timer_wheel.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/password_table.hpp"
 

@@ -173,16 +173,16 @@ public:
     while (!condition()) {
       if (std::chrono::steady_clock::now() > end) return false;
       io.restart();
-      if (io.poll() == 0) io.run_one_for(std::chrono::milliseconds{1});
+      if (io.poll_one() == 0) io.run_one_for(std::chrono::milliseconds{1});
     }
     return true;
   }
 
-  /// Runs what is ready, several turns.
+  /// Runs what is ready, many turns if need be.
   void settle() {
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < 1000; ++i) {
       io.restart();
-      io.poll();
+      if (io.poll_one() == 0 && i >= 20) return;
     }
   }
 
