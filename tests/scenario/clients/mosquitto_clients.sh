@@ -27,22 +27,27 @@ expect() {  # expect WANTED FILE
   [[ $got == "$1" ]] || fail "expected '$1', received '$got'"
 }
 
-# Subscribes in the background, writes what comes to FILE, and returns once subscribed.
+# Subscribes in the background as process $subscriber, writes what comes to FILE, and returns once subscribed.
 subscribe() {  # subscribe FILE COUNT ARGUMENT...
   local file=$1 count=$2
   shift 2
   : >"$file.debug"
   stdbuf -oL mosquitto_sub "$@" -d -C "$count" -W "$patience" -F 'MESSAGE %r %q %t %p' >"$file.debug" 2>&1 &
+  subscriber=$!
+  await_subscribed "$file.debug"
+}
+
+await_subscribed() {  # await_subscribed DEBUG_OUTPUT
   local deadline=$((SECONDS + patience))
-  until grep -q '^Subscribed' "$file.debug"; do
-    ((SECONDS < deadline)) || fail "not subscribed: $(cat "$file.debug")"
-    read -rt 0.02 <> <(:) || true
+  until grep -q '^Subscribed' "$1"; do
+    ((SECONDS < deadline)) || fail "not subscribed: $(cat "$1")"
+    sleep 0.02
   done
 }
 
-# Waits for the last subscriber and leaves its messages in FILE: "RETAIN QOS TOPIC PAYLOAD".
+# Waits for $subscriber and leaves its messages in FILE: "RETAIN QOS TOPIC PAYLOAD".
 collect() {  # collect FILE
-  wait "$!" || fail "no message: $(cat "$1.debug")"
+  wait "$subscriber" || fail "no message: $(cat "$1.debug")"
   sed -n 's/^MESSAGE //p' "$1.debug" >"$1"
 }
 
@@ -67,13 +72,11 @@ case $feature in
     ;;
   will)
     subscribe "$work/out" 1 "${plain[@]}" -q 1 -t will
-    watcher=$!
-    mosquitto_sub "${plain[@]}" -d -t other --will-topic will --will-payload gone --will-qos 1 >"$work/mortal" 2>&1 &
+    stdbuf -oL mosquitto_sub "${plain[@]}" -d -t other --will-topic will --will-payload gone --will-qos 1 >"$work/mortal" 2>&1 &
     mortal=$!
-    until grep -q '^Subscribed' "$work/mortal"; do read -rt 0.02 <> <(:) || true; done
+    await_subscribed "$work/mortal"
     kill -KILL "$mortal"
-    wait "$watcher" || fail "no will: $(cat "$work/out.debug")"
-    sed -n 's/^MESSAGE //p' "$work/out.debug" >"$work/out"
+    collect "$work/out"
     expect "0 1 will gone" "$work/out"
     ;;
   session)
@@ -84,9 +87,9 @@ case $feature in
     ;;
   shared)
     subscribe "$work/a" 30 "${plain[@]}" -q 1 -t "\$share/group/t" -t end
-    first=$!
+    first=$subscriber
     subscribe "$work/b" 30 "${plain[@]}" -q 1 -t "\$share/group/t" -t end
-    second=$!
+    second=$subscriber
     seq 1 20 | mosquitto_pub "${plain[@]}" -q 1 -t t -l
     for _ in $(seq 30); do mosquitto_pub "${plain[@]}" -q 1 -t end -m x; done
     wait "$first" "$second" || fail "messages are missing"

@@ -98,6 +98,8 @@ class Daemon:
 
 
 def main():
+    if "MQTT_STACKD" not in os.environ:
+        return "MQTT_STACKD does not name the program under test"
     with tempfile.TemporaryDirectory(prefix="scenario-") as name:
         directory = pathlib.Path(name)
         make_certificates(directory)
