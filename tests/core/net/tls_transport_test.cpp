@@ -306,6 +306,38 @@ TEST_CASE("input in the TLS library's memory is delivered after a pause", "[tls_
   CHECK(net.session().received == bytes);
 }
 
+TEST_CASE("bytes that the TLS library keeps in memory are not forgotten there", "[tls_transport]") {
+  const bool pausing = GENERATE(false, true);
+  TlsNet net;
+  auto peer = net.dial();
+  REQUIRE(net.handshake(*peer));
+  REQUIRE(net.until([&] { return net.session().transport->peer().tls() != nullptr; }));
+  net.session().transport->pauseReading();
+  // The first byte pushes the last one of four full records out of the read
+  // buffer: it is in the library's memory then, and the socket is empty.
+  const std::string bytes = pattern(Reactor::kReadSize);
+  for (const std::string& part : {std::string{"h"}, bytes}) {
+    peer->send(part);
+    REQUIRE(net.until([&] {
+      peer->poll();
+      return peer->allSent();
+    }));
+  }
+  net.settle();
+  if (pausing)
+    net.session().whenData = [](Session& s) {
+      if (s.reads == 1) s.transport->pauseReading();
+    };
+  net.session().transport->resumeReading();
+  net.settle();
+  if (pausing) {
+    CHECK(net.session().reads == 1);
+    net.session().transport->resumeReading();
+  }
+  REQUIRE(net.until([&] { return net.session().received.size() == bytes.size() + 1; }));
+  CHECK(net.session().received == "h" + bytes);
+}
+
 TEST_CASE("data and close_notify arriving together are delivered in order", "[tls_transport]") {
   TlsNet net;
   const bool paused = GENERATE(false, true);
