@@ -33,10 +33,12 @@ constexpr double kLongestMilliseconds = 1e15;
 
 /// Takes "12.5" off the front of `text`.
 std::optional<double> takeNumber(std::string_view& text) {
+  // from_chars() would take a sign, "inf" and "nan" as well.
+  if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
   double number = 0;
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  if (error != std::errc{} || !(number >= 0)) return std::nullopt;
+  if (error != std::errc{}) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return number;
 }
@@ -187,11 +189,18 @@ std::string show(bool value) { return value ? "true" : "false"; }
 std::string show(double value) { return fmt::format("{}", value); }
 std::string show(TimeSpan value) { return '"' + formatTimeSpan(value) + '"'; }
 std::string show(ByteCount value) { return '"' + formatByteCount(value) + '"'; }
-std::string show(const std::string& value) { return '"' + value + '"'; }
-std::string show(const std::filesystem::path& value) { return '"' + value.string() + '"'; }
+std::string show(const std::string& value) {
+  std::string text = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
+std::string show(const std::filesystem::path& value) { return show(value.string()); }
 std::string show(const std::vector<std::string>& value) {
   std::string text = "[";
-  for (const std::string& item : value) text += (text.size() > 1 ? ", \"" : "\"") + item + '"';
+  for (const std::string& item : value) text += (text.size() > 1 ? ", " : "") + show(item);
   return text + "]";
 }
 
