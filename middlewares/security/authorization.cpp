@@ -52,7 +52,8 @@ Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
 Flow Authorization::on(RelayMessage& relay, Next next, Done) {
   const broker::Message& message = *relay.message;
   if (!message.author()) return next();
-  Stack& stack = relay.client ? relay.client->stack() : home();
+  Stack* const own = relay.client ? &relay.client->stack() : relay.stack;
+  Stack& stack = own ? *own : home();
   return stack.call(
       AuthorizePacket{*message.author(), Action::publish, message.topic(), message.qos(),
                       message.retainFlag()},
