@@ -1,8 +1,12 @@
 #include "app/config_document.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <fmt/format.h>
+#include <stdexcept>
 
-#include <toml++/toml.h>
+#include "app/toml.hpp"
+#include "core/mqtt/text.hpp"
 
 namespace mqttstack {
 namespace {
@@ -65,31 +69,93 @@ bool beginsStatement(std::string_view line) {
   return end != line.begin() && equals != line.end() && *equals == '=';
 }
 
-/// Turns the statement that holds line `number` into spaces, so that a second
-/// look finds what else is wrong. Returns the number of the line after it.
-std::uint32_t blankStatement(std::string& text, std::uint32_t number) {
+/// The text of a file whose statements can be taken out one by one, so that
+/// another look finds what else is wrong.
+class Statements {
+public:
+  explicit Statements(std::string text) : text_{std::move(text)} {
+    for (std::size_t begin = 0; begin <= text_.size();) {
+      const std::size_t end = std::min(text_.find('\n', begin), text_.size());
+      lines_.push_back({begin, end});
+      begin = end + 1;
+    }
+  }
+
+  const std::string& text() const noexcept { return text_; }
+  std::uint32_t lines() const noexcept { return static_cast<std::uint32_t>(lines_.size()); }
+  std::string_view line(std::uint32_t number) const {
+    const auto [begin, end] = lines_[number - 1];
+    return std::string_view{text_}.substr(begin, end - begin);
+  }
+
+  /// The line in which the statement begins that line `number` belongs to.
+  std::uint32_t beginOf(std::uint32_t number) const {
+    while (number > 1 && !beginsStatement(line(number))) --number;
+    return number;
+  }
+  /// The last line of the statement that begins in line `number`.
+  std::uint32_t endOf(std::uint32_t number) const {
+    while (number < lines() && !beginsStatement(line(number + 1))) ++number;
+    return number;
+  }
+  /// The line in which an earlier statement begins that holds an opening
+  /// bracket, and so may go on until line `number`; 0 if there is none.
+  std::uint32_t unclosedBefore(std::uint32_t number) const {
+    while (number > 1) {
+      --number;
+      if (line(number).find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      number = beginOf(number);
+      std::ptrdiff_t depth = 0;
+      for (std::uint32_t each = number; each <= endOf(number); ++each)
+        for (const char c : line(each)) depth += (c == '[' || c == '{') - (c == ']' || c == '}');
+      return depth > 0 ? number : 0;
+    }
+    return 0;
+  }
+
+  /// Turns lines into spaces.
+  void blank(std::uint32_t first, std::uint32_t last) {
+    for (; first <= last; ++first)
+      std::fill(text_.begin() + static_cast<std::ptrdiff_t>(lines_[first - 1].begin),
+                text_.begin() + static_cast<std::ptrdiff_t>(lines_[first - 1].end), ' ');
+  }
+
+private:
   struct Line {
     std::size_t begin;
     std::size_t end;
   };
-  std::vector<Line> lines;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back({begin, end});
-    begin = end + 1;
+  std::string text_;
+  std::vector<Line> lines_;
+};
+
+/// Where a table header has no name, if that is what is wrong with the file.
+SourceSpan namelessHeader(const Statements& statements) {
+  for (std::uint32_t number = 1; number <= statements.lines(); ++number) {
+    const std::string_view line = statements.line(number);
+    const auto bracket = line.find_first_not_of(" \t");
+    if (bracket == std::string_view::npos || line[bracket] != '[') continue;
+    const auto name = line.find_first_not_of("[ \t", bracket);
+    const auto c = name == std::string_view::npos ? '\0' : line[name];
+    if (name > bracket + 2 || !(std::isalnum(static_cast<unsigned char>(c)) || c == '_' ||
+                                c == '-' || c == '"' || c == '\''))
+      return {number, static_cast<std::uint32_t>(bracket + 1), 1};
   }
-  const auto starts = [&](std::size_t index) {
-    const Line& line = lines[index];
-    return beginsStatement(std::string_view{text}.substr(line.begin, line.end - line.begin));
-  };
-  std::size_t first = std::min<std::size_t>(number, lines.size()) - 1;
-  std::size_t last = first + 1;
-  while (first > 0 && !starts(first)) --first;
-  while (last < lines.size() && !starts(last)) ++last;
-  for (std::size_t index = first; index < last; ++index)
-    std::fill(text.begin() + static_cast<std::ptrdiff_t>(lines[index].begin),
-              text.begin() + static_cast<std::ptrdiff_t>(lines[index].end), ' ');
-  return static_cast<std::uint32_t>(last + 1);
+  return {};
+}
+
+/// What may be meant by a line that cannot be read.
+std::string syntaxHelp(std::string_view line, std::uint32_t unclosed) {
+  if (unclosed != 0) return fmt::format("what begins in line {} may not be closed", unclosed);
+  const auto equals = line.find('=');
+  if (equals == std::string_view::npos) return {};
+  std::string_view word = line.substr(equals + 1);
+  word.remove_prefix(std::min(word.find_first_not_of(" \t"), word.size()));
+  word = word.substr(0, word.find_first_of(" \t\r#"));
+  if (word.empty() || !(std::isalpha(static_cast<unsigned char>(word[0])) || word[0] == '/') ||
+      word.find_first_of("\"'{}[]") != std::string_view::npos)
+    return {};
+  return fmt::format("a text stands in quotes: \"{}\"", mqtt::printable(word));
 }
 
 std::string syntaxMessage(std::string_view description) {
@@ -108,19 +174,32 @@ const ConfigEntry* ConfigTable::find(std::string_view key) const noexcept {
 }
 
 std::optional<ConfigTable> parseToml(const SourceText& source, ConfigReport& report) {
-  std::string text = source.text();
+  Statements statements{source.text()};
   std::uint32_t searchedTo = 0;
   for (int errors = 0; errors < kMostSyntaxErrors; ++errors) {
+    SourceSpan at;
+    std::string message;
     try {
-      ConfigTable table = convert(toml::parse(text));
+      ConfigTable table = convert(toml::parse(statements.text()));
       if (errors == 0) return table;
       return std::nullopt;
     } catch (const toml::parse_error& error) {
-      const SourceSpan at = spanOf(error.source());
-      if (at.line <= searchedTo) return std::nullopt;
-      report.error(at, syntaxMessage(error.description()));
-      searchedTo = std::max(at.line, blankStatement(text, at.line) - 1);
+      at = spanOf(error.source());
+      message = syntaxMessage(error.description());
+    } catch (const std::logic_error&) {
+      at = namelessHeader(statements);
+      message = "cannot read table header: there is no name in it";
     }
+    if (at.line <= searchedTo) {
+      if (errors == 0) report.error(at, message);
+      return std::nullopt;
+    }
+    at.line = std::min(at.line, statements.lines());
+    const std::uint32_t begin = statements.beginOf(at.line);
+    const std::uint32_t unclosed = statements.unclosedBefore(begin);
+    report.error(at, message, syntaxHelp(statements.line(at.line), unclosed));
+    searchedTo = statements.endOf(begin);
+    statements.blank(unclosed != 0 ? unclosed : begin, searchedTo);
   }
   return std::nullopt;
 }

@@ -1,3 +1,3 @@
 // The one instantiation of the TOML parser; every other file sees declarations only.
 #define TOML_IMPLEMENTATION
-#include <toml++/toml.h>
+#include "app/toml.hpp"

@@ -5,11 +5,6 @@
 #include "core/stack/client.hpp"
 
 namespace mqttstack {
-namespace {
-
-constexpr std::size_t kCompactAt = 256;
-
-}  // namespace
 
 Acknowledgement::Acknowledgement(Client& client, std::uint32_t number) noexcept
     : client_{&client},
@@ -30,12 +25,8 @@ void Acknowledgement::settle(mqtt::ReasonCode code) {
 }
 
 Acknowledgement AckQueue::open(Client& client, std::uint16_t packetId, mqtt::Qos qos) {
-  if (head_ == entries_.size() || head_ >= kCompactAt) {
-    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(head_));
-    head_ = 0;
-  }
-  const auto number = first_ + static_cast<std::uint32_t>(entries_.size() - head_);
-  entries_.push_back({packetId, qos, mqtt::ReasonCode::success, 1});
+  const std::uint32_t number = first_ + static_cast<std::uint32_t>(entries_.size());
+  entries_.pushBack({packetId, qos, mqtt::ReasonCode::success, 1});
   if (qos == mqtt::Qos::atLeastOnce) ++pendingQos1_;
   return Acknowledgement{client, number};
 }
@@ -47,15 +38,11 @@ void AckQueue::settle(Client& client, std::uint32_t number, mqtt::ReasonCode cod
 }
 
 void AckQueue::sendSettled(Client& client) {
-  while (head_ < entries_.size() && entries_[head_].holders == 0) {
-    const Entry entry = entries_[head_++];
+  while (!entries_.empty() && entries_.front().holders == 0) {
+    const Entry entry = entries_.popFront();
     ++first_;
     if (entry.qos == mqtt::Qos::atLeastOnce) --pendingQos1_;
     client.acknowledge(entry.packetId, entry.qos, entry.code);
-  }
-  if (head_ == entries_.size() && entries_.capacity() > 64) {
-    entries_ = {};
-    head_ = 0;
   }
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <system_error>
 #include <utility>
-#include <vector>
 
+#include "core/broker/ring.hpp"
 #include "core/mqtt/protocol.hpp"
 #include "core/mqtt/reason_code.hpp"
 #include "core/util/intrusive_ptr.hpp"
@@ -73,7 +74,10 @@ public:
 
   /// QoS 1 PUBLISHes whose PUBACK is not sent yet.
   std::size_t pendingQos1() const noexcept { return pendingQos1_; }
-  bool empty() const noexcept { return head_ == entries_.size(); }
+  bool empty() const noexcept { return entries_.empty(); }
+  /// Acknowledgements that are not sent yet, and memory for how many.
+  std::size_t size() const noexcept { return entries_.size(); }
+  std::size_t capacity() const noexcept { return entries_.capacity(); }
 
 private:
   friend class Acknowledgement;
@@ -86,10 +90,9 @@ private:
 
   void settle(Client& client, std::uint32_t number, mqtt::ReasonCode code);
   void sendSettled(Client& client);
-  Entry& at(std::uint32_t number) noexcept { return entries_[head_ + (number - first_)]; }
+  Entry& at(std::uint32_t number) noexcept { return entries_[number - first_]; }
 
-  std::vector<Entry> entries_;  // [head_, end) are pending, numbered from first_
-  std::size_t head_ = 0;
+  broker::Ring<Entry> entries_;  // numbered from first_
   std::uint32_t first_ = 0;
   std::uint32_t pendingQos1_ = 0;
 };

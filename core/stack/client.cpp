@@ -38,6 +38,9 @@ ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushLi
       publishReceived{metrics.counter("publish_received", "PUBLISH packets received from clients")},
       publishSent{metrics.counter("publish_sent", "PUBLISH packets sent to clients")},
       bytesReceived{metrics.counter("bytes_received", "bytes received from clients")},
+      bytesSent{metrics.counter("bytes_sent", "bytes sent to clients")},
+      publishExpired{metrics.counter("publish_expired",
+                                     "PUBLISH packets that expired while they waited to be sent")},
       badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")} {}
 
 ClientContext::~ClientContext() = default;
@@ -109,7 +112,7 @@ void Client::onData(std::string_view bytes) {
   if (closing()) return;
   const ClientPtr pin{this};
   context_.bytesReceived.add(static_cast<std::int64_t>(bytes.size()));
-  if (parked_) return keepUnfinished(bytes);
+  if (inputWaits()) return keepUnfinished(bytes);
   bytes = completeUnfinished(bytes);
   if (unfinished_.empty()) bytes = consume(bytes);
   keepUnfinished(bytes);
@@ -126,6 +129,10 @@ std::string_view Client::completeUnfinished(std::string_view bytes) {
     const std::size_t taken = std::min(wanted, bytes.size());
     unfinished_.append(bytes.substr(0, taken));
     bytes.remove_prefix(taken);
+    // It stays where it is until it is whole: moved about with every few bytes that
+    // arrive, a large packet would cost the square of its size.
+    if (mqtt::nextFrame(unfinished_, maximumPacketSize()).state == mqtt::Frame::State::incomplete)
+      continue;
 
     const std::string packet = std::exchange(unfinished_, {});
     const std::string_view rest = consume(packet);
@@ -200,6 +207,7 @@ void Client::adopt(const mqtt::Connect& connect) noexcept {
   version_ = connect.version;
   peerMaximumPacketSize_ =
       connect.properties.number(mqtt::PropertyId::maximumPacketSize).value_or(UINT32_MAX);
+  outbox_.limitPackets(peerMaximumPacketSize_);
   problemInformation_ =
       connect.properties.number(mqtt::PropertyId::requestProblemInformation).value_or(1) != 0;
 }
@@ -307,7 +315,7 @@ void Client::resumeInput() {
 void Client::onEnd() {
   const ClientPtr pin{this};
   ended_ = true;
-  if (!parked_ && !closing()) closeSilently();
+  if (!inputWaits() && !closing()) closeSilently();
 }
 
 void Client::onWritable() {
@@ -331,8 +339,22 @@ void Client::acceptTopicAliases(std::uint16_t maximum) {
 
 // ------------------------------------------------------------------- output
 
+namespace {
+
+/// The packet without what is only said for people. `kept` holds its properties.
 template <class P>
-void Client::enqueue(const P& packet) {
+P withoutExplanation(const P& packet, std::string& kept) {
+  mqtt::copyPropertiesExcept(
+      packet.properties, {mqtt::PropertyId::reasonString, mqtt::PropertyId::userProperty}, kept);
+  P bare = packet;
+  bare.properties = mqtt::Properties{kept};
+  return bare;
+}
+
+}  // namespace
+
+template <class P>
+bool Client::enqueue(const P& packet) {
   std::array<char, 256> small;
   const std::size_t size = mqtt::encodedSize(packet, version_);
   if (size <= small.size()) {
@@ -345,23 +367,24 @@ void Client::enqueue(const P& packet) {
   }
   context_.packetsSent.add();
   context_.flushList.add(*this);
+  return true;
 }
 
 template <class P>
 bool Client::send(const P& packet) {
-  if (phase_ != Phase::connected) return false;
+  const bool mayBeSent =
+      phase_ == Phase::connected || (P::kType == PacketType::auth && phase_ == Phase::connecting);
+  if (!mayBeSent) return false;
   if constexpr (requires { packet.properties; }) {
     // [v5:3.1.2-24] [v5:3.1.2-29] [v5:3.4.2-2] [v5:3.4.2-3] [v5:3.9.2-1] [v5:3.9.2-2]
     if (!packet.properties.empty() &&
         (!problemInformation_ || mqtt::encodedSize(packet, version_) > peerMaximumPacketSize_)) {
-      P bare = packet;
-      bare.properties = {};
-      return send(bare);
+      std::string kept;
+      const P bare = withoutExplanation(packet, kept);
+      return mqtt::encodedSize(bare, version_) <= peerMaximumPacketSize_ && enqueue(bare);
     }
   }
-  if (mqtt::encodedSize(packet, version_) > peerMaximumPacketSize_) return false;
-  enqueue(packet);
-  return true;
+  return mqtt::encodedSize(packet, version_) <= peerMaximumPacketSize_ && enqueue(packet);
 }
 
 template bool Client::send(const mqtt::Puback&);
@@ -371,28 +394,22 @@ template bool Client::send(const mqtt::Pubcomp&);
 template bool Client::send(const mqtt::Suback&);
 template bool Client::send(const mqtt::Unsuback&);
 template bool Client::send(const mqtt::Pingresp&);
+template bool Client::send(const mqtt::Auth&);
 
 bool Client::sendAccepting(const mqtt::Connack& connack) {
   if (phase_ != Phase::connecting) return false;
-  mqtt::Connack fitting = connack;
-  mqtt::PropertyWriter without;
-  if (isV5() && mqtt::encodedSize(connack, version_) > peerMaximumPacketSize_) {
+  if (mqtt::encodedSize(connack, version_) <= peerMaximumPacketSize_) {
+    enqueue(connack);
+  } else {
     // [v5:3.2.2-19] [v5:3.2.2-20]
-    for (const mqtt::Property& property : connack.properties)
-      if (property.id != mqtt::PropertyId::reasonString &&
-          property.id != mqtt::PropertyId::userProperty) {
-        if (property.text.empty())
-          without.add(property.id, property.number);
-        else
-          without.add(property.id, property.text);
-      }
-    fitting.properties = without.properties();
+    std::string kept;
+    const mqtt::Connack fitting = withoutExplanation(connack, kept);
     if (mqtt::encodedSize(fitting, version_) > peerMaximumPacketSize_) {
       closeSilently();
       return false;
     }
+    enqueue(fitting);
   }
-  enqueue(fitting);
   phase_ = Phase::connected;
   return true;
 }
@@ -420,7 +437,7 @@ void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code)
     else
       session_->incoming().markReceived(packetId);
   }
-  if (refused && !isV5()) return closeSilently();  // [v311:4.8.0-2]
+  if (refused && !isV5()) return close(code);  // [v311:4.8.0-2]
   if (qos == mqtt::Qos::atLeastOnce) {
     send(mqtt::Puback{packetId, code, {}});
     return;
@@ -432,11 +449,16 @@ void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code)
 }
 
 void Client::writeOutput() {
-  if (blocked_ || transportClosed_ || outbox_.empty()) return;
-  const auto flushed =
-      outbox_.flush(*transport_, version_, context_.scheduler.now(), context_.encodeBuffer_);
-  if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
-  blocked_ = flushed == Outbox::Flushed::some;
+  if (blocked_ || transportClosed_) return;
+  if (!outbox_.empty()) {
+    const auto flushed =
+        outbox_.flush(*transport_, version_, context_.scheduler.now(), context_.encodeBuffer_);
+    const Outbox::Progress progress = outbox_.takeProgress();
+    context_.bytesSent.add(static_cast<std::int64_t>(progress.written));
+    context_.publishExpired.add(static_cast<std::int64_t>(progress.expired));
+    if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
+    blocked_ = flushed == Outbox::Flushed::some;
+  }
   if (blocked_ || !drainAwaited_ || closing()) return;
   drainAwaited_ = false;
   ClientDrained drained{*this};

@@ -63,6 +63,8 @@ public:
   Metric& publishReceived;
   Metric& publishSent;
   Metric& bytesReceived;
+  Metric& bytesSent;
+  Metric& publishExpired;  ///< while it waited to be written
   Metric& badPackets;
 
   /// Calls `visit(Client&)` for each open connection, which may close it.
@@ -148,9 +150,10 @@ public:
 
   /// Sends a packet. One that is larger than the peer accepts goes without its
   /// reason string and user properties, or, if that isn't enough, not at all;
-  /// false then, or if the client is closing.
+  /// false then, or if the client is not connected.
   ///
-  /// P is Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Pingresp or Auth.
+  /// P is Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Pingresp, or Auth,
+  /// which may go before CONNACK as well.
   template <class P>
   bool send(const P& packet);
 
@@ -163,8 +166,12 @@ public:
 
   /// Bytes that wait to be written.
   std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
-  /// Has clientDrained executed when all that waits has been written.
-  void notifyWhenDrained() noexcept { drainAwaited_ = true; }
+  /// Has clientDrained executed, from the loop, when all that waits has been
+  /// written. Nothing comes of it if the client is closed before.
+  void notifyWhenDrained() {
+    drainAwaited_ = true;
+    context_.flushList.add(*this);
+  }
 
   /// What this client is owed for its PUBLISHes.
   AckQueue& acknowledgements() noexcept { return acknowledgements_; }
@@ -206,7 +213,9 @@ private:
   void flush() override;
 
   std::size_t maximumPacketSize() const noexcept;
-  bool readsPackets() const noexcept { return phase_ < Phase::closing && !parked_; }
+  /// A packet waits, or has only just settled: what comes now goes behind it.
+  bool inputWaits() const noexcept { return parked_ || resumeDue_; }
+  bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
   void receive(std::string_view frame);
@@ -221,7 +230,7 @@ private:
   void refuse(std::error_code error, std::string_view frame);
   void writeOutput();
   template <class P>
-  void enqueue(const P& packet);
+  bool enqueue(const P& packet);
   void queueFarewell(mqtt::ReasonCode reason, std::string_view reasonString);
   void beginClosing();
   void workOffClosing();

@@ -33,10 +33,12 @@ constexpr double kLongestMilliseconds = 1e15;
 
 /// Takes "12.5" off the front of `text`.
 std::optional<double> takeNumber(std::string_view& text) {
+  // from_chars() would take a sign, "inf" and "nan" as well.
+  if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
   double number = 0;
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  if (error != std::errc{} || !(number >= 0)) return std::nullopt;
+  if (error != std::errc{}) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return number;
 }
@@ -51,14 +53,22 @@ std::optional<std::uint64_t> takeUnit(std::string_view& text, const std::array<U
   return std::nullopt;
 }
 
+/// How many letters have to be added, taken out, replaced, or swapped with their
+/// neighbour to make `b` of `a`.
 std::size_t editDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> beforeLast(b.size() + 1);
+  std::vector<std::size_t> last(b.size() + 1);
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
+    beforeLast.swap(last);
+    last.swap(row);
+    row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({replace, row[j] + 1, row[j - 1] + 1}));
+      const bool same = a[i - 1] == b[j - 1];
+      row[j] = std::min({last[j - 1] + (same ? 0 : 1), last[j] + 1, row[j - 1] + 1});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], beforeLast[j - 2] + 1);
     }
   }
   return row.back();
@@ -179,11 +189,18 @@ std::string show(bool value) { return value ? "true" : "false"; }
 std::string show(double value) { return fmt::format("{}", value); }
 std::string show(TimeSpan value) { return '"' + formatTimeSpan(value) + '"'; }
 std::string show(ByteCount value) { return '"' + formatByteCount(value) + '"'; }
-std::string show(const std::string& value) { return '"' + value + '"'; }
-std::string show(const std::filesystem::path& value) { return '"' + value.string() + '"'; }
+std::string show(const std::string& value) {
+  std::string text = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
+std::string show(const std::filesystem::path& value) { return show(value.string()); }
 std::string show(const std::vector<std::string>& value) {
   std::string text = "[";
-  for (const std::string& item : value) text += (text.size() > 1 ? ", \"" : "\"") + item + '"';
+  for (const std::string& item : value) text += (text.size() > 1 ? ", " : "") + show(item);
   return text + "]";
 }
 

@@ -14,6 +14,9 @@ constexpr std::size_t kGatherBytes = 512;
 /// Fixed header, packet id, property length, message expiry and topic alias.
 constexpr std::size_t kMaxSmallParts = 5 + 2 + 2 + 4 + 5 + 3;
 constexpr std::size_t kMaxSlices = 256;
+/// What a topic alias adds: the property, and maybe a byte each to the lengths of
+/// the properties and of the packet.
+constexpr std::size_t kAliasBytes = 3 + 2;
 
 std::size_t identifiersSize(const broker::SubscriptionIds& ids) noexcept {
   std::size_t size = 0;
@@ -91,19 +94,22 @@ void EncodeBuffer::append(std::string_view piece) {
 }
 
 void Outbox::add(std::string_view packet) {
-  Entry& entry = entries_.emplace_back();
+  Entry entry;
   if (packet.size() <= entry.inlinePacket.size()) {
     std::copy(packet.begin(), packet.end(), entry.inlinePacket.begin());
     entry.inlineSize = static_cast<std::uint8_t>(packet.size());
   } else {
     entry.packet = std::make_unique<std::string>(packet);
   }
+  entries_.pushBack(std::move(entry));
   bytes_ += packet.size();
 }
 
 void Outbox::add(OutgoingPublish publish) {
   bytes_ += approximateSize(publish);
-  entries_.emplace_back().publish = std::move(publish);
+  Entry entry;
+  entry.publish = std::move(publish);
+  entries_.pushBack(std::move(entry));
 }
 
 void Outbox::useTopicAliases(std::uint16_t maximum) {
@@ -112,18 +118,18 @@ void Outbox::useTopicAliases(std::uint16_t maximum) {
 
 void Outbox::clear() noexcept {
   entries_.clear();
-  first_ = 0;
-  bytes_ = unsent_.size();
+  begun_ = {};
+  bytes_ = 0;
 }
 
 bool Outbox::expired(const Entry& entry, TimePoint now) const noexcept {
-  return entry.publish.message && !entry.settled && entry.publish.qos == mqtt::Qos::atMostOnce &&
+  return entry.publish.message && !entry.mustBeSent && entry.publish.qos == mqtt::Qos::atMostOnce &&
          entry.publish.message->expired(now);
 }
 
 void Outbox::encodeSome(mqtt::ProtocolVersion version, TimePoint now, EncodeBuffer& buffer) {
   buffer.reset();
-  for (std::size_t i = first_; i < entries_.size(); ++i) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (buffer.ends_.size() == EncodeBuffer::kMaxPackets || buffer.slices_.size() >= kMaxSlices)
       return;
     Entry& entry = entries_[i];
@@ -149,8 +155,12 @@ bool Outbox::encodePublish(Entry& entry, mqtt::ProtocolVersion version, TimePoin
       publish.subscriptionIds.empty() ? 0 : identifiersSize(publish.subscriptionIds);
   if (!buffer.makeRoom(kMaxSmallParts + identifiers + 3 * kGatherBytes)) return false;
 
-  if (aliases_ && !entry.settled) entry.alias = aliases_->forTopic(message.topic());
-  entry.settled = true;
+  if (aliases_ && !entry.mustBeSent) {
+    const bool roomForNew = maximumPacket_ >= mqtt::kMaxPacketBytes ||
+                            encodedSize(publish, version, now) + kAliasBytes <= maximumPacket_;
+    entry.alias = aliases_->forTopic(message.topic(), roomForNew);
+    entry.mustBeSent = entry.alias.alias != 0 && !entry.alias.omitTopic;
+  }
   const PublishLayout layout{publish, version, entry.alias, now};
 
   mqtt::Writer out{buffer.position()};
@@ -187,16 +197,11 @@ bool Outbox::encodePublish(Entry& entry, mqtt::ProtocolVersion version, TimePoin
 
 Outbox::Flushed Outbox::flush(net::Transport& transport, mqtt::ProtocolVersion version,
                               TimePoint now, EncodeBuffer& buffer) {
-  if (!unsent_.empty()) {
-    const iovec rest{unsent_.data(), unsent_.size()};
-    const auto written = transport.write({&rest, 1});
-    if (!written) return Flushed::failed;
-    bytes_ -= *written;
-    unsent_.erase(0, *written);
-    if (!unsent_.empty()) return Flushed::some;
-    unsent_.shrink_to_fit();
+  if (!begun_.empty()) {
+    if (!finishBegun(transport)) return Flushed::failed;
+    if (!begun_.empty()) return Flushed::some;
   }
-  while (first_ < entries_.size()) {
+  while (!entries_.empty()) {
     encodeSome(version, now, buffer);
     std::size_t written = 0;
     if (buffer.total_ != 0) {
@@ -204,54 +209,66 @@ Outbox::Flushed Outbox::flush(net::Transport& transport, mqtt::ProtocolVersion v
       if (!result) return Flushed::failed;
       written = *result;
     }
+    progress_.written += written;
     taken(written, now, buffer);
     if (written < buffer.total_) return Flushed::some;
   }
-  // What a burst needed is given back when it is over.
-  if (entries_.capacity() > kKeptEntries)
-    std::vector<Entry>{}.swap(entries_);
-  else
-    entries_.clear();
-  first_ = 0;
-  bytes_ = 0;
   return Flushed::all;
 }
 
-void Outbox::taken(std::size_t bytes, TimePoint now, EncodeBuffer& buffer) {
-  for (const std::size_t end : buffer.ends_) {
-    if (end > bytes) break;
-    Entry& entry = entries_[first_++];
-    if (expired(entry, now)) ++expired_;
-    bytes_ -= std::min(bytes_, approximateSize(entry));
-    entry = {};
-  }
-  if (first_ == entries_.size() || bytes == buffer.total_) return;
+bool Outbox::finishBegun(net::Transport& transport) {
+  const std::array<iovec, 2> rest{
+      {{begun_.head.data() + begun_.headWritten, begun_.head.size() - begun_.headWritten},
+       {const_cast<char*>(begun_.payload.data()), begun_.payload.size()}}};
+  const auto written = transport.write(rest);
+  if (!written) return false;
+  progress_.written += *written;
+  bytes_ -= *written;
+  const std::size_t ofHead = std::min(*written, rest[0].iov_len);
+  begun_.headWritten += ofHead;
+  begun_.payload.remove_prefix(*written - ofHead);
+  if (begun_.empty()) begun_ = {};
+  return true;
+}
 
-  // The packet that was begun: its rest is kept as bytes, since what it refers to
-  // may not look the same when it is encoded again.
-  std::size_t begun = 0;
+/// Lets go of what was written, the first `bytes` bytes in `buffer`.
+void Outbox::taken(std::size_t bytes, TimePoint now, const EncodeBuffer& buffer) {
+  std::size_t start = 0;
   for (const std::size_t end : buffer.ends_) {
     if (end > bytes) {
-      if (begun < bytes) {
-        std::size_t skip = bytes;
-        std::size_t take = end - bytes;
-        for (const iovec& slice : buffer.slices_) {
-          if (skip >= slice.iov_len) {
-            skip -= slice.iov_len;
-            continue;
-          }
-          const std::size_t part = std::min(slice.iov_len - skip, take);
-          unsent_.append(static_cast<const char*>(slice.iov_base) + skip, part);
-          skip = 0;
-          if ((take -= part) == 0) break;
-        }
-        Entry& entry = entries_[first_++];
-        bytes_ = bytes_ - std::min(bytes_, approximateSize(entry)) + unsent_.size();
-        entry = {};
-      }
+      if (start < bytes) keepRest(bytes, end, buffer);
       return;
     }
-    begun = end;
+    const Entry entry = entries_.popFront();
+    if (expired(entry, now)) ++progress_.expired;
+    bytes_ -= approximateSize(entry);
+    start = end;
+  }
+}
+
+/// Keeps the rest of the packet that was begun, [from, to) in `buffer`, as bytes:
+/// it may not look the same when it is encoded again.
+void Outbox::keepRest(std::size_t from, std::size_t to, const EncodeBuffer& buffer) {
+  Entry entry = entries_.popFront();
+  bytes_ = bytes_ - approximateSize(entry) + (to - from);
+  if (entry.publish.message && entry.publish.message->payload().size() >= kGatherBytes) {
+    begun_.payload = entry.publish.message->payload();
+    begun_.message = std::move(entry.publish.message);
+    if (begun_.payload.size() > to - from)
+      begun_.payload.remove_prefix(begun_.payload.size() - (to - from));
+    to -= begun_.payload.size();
+  }
+  for (const iovec& slice : buffer.slices_) {
+    if (from == to) break;
+    if (from >= slice.iov_len) {
+      from -= slice.iov_len;
+      to -= slice.iov_len;
+      continue;
+    }
+    const std::size_t part = std::min(slice.iov_len, to) - from;
+    begun_.head.append(static_cast<const char*>(slice.iov_base) + from, part);
+    to -= from + part;
+    from = 0;
   }
 }
 

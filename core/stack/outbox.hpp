@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/broker/message.hpp"
+#include "core/broker/ring.hpp"
 #include "core/broker/subscription_ids.hpp"
 #include "core/mqtt/protocol.hpp"
 #include "core/net/transport.hpp"
@@ -64,9 +65,9 @@ private:
 /// into one buffer, large payloads gathered from where they are. One flush makes
 /// one write, if the peer keeps up.
 ///
-/// After a short write only the rest of the packet that was begun is copied;
-/// the others stay references. A QoS 0 PUBLISH that expires while it waits is
-/// not sent. [v5:3.3.2-5]
+/// After a short write only the rest of the packet that was begun is copied,
+/// and of that not a large payload; the others stay references. A QoS 0 PUBLISH that expires while
+/// it waits is not sent. [v5:3.3.2-5]
 class Outbox {
 public:
   /// What a flush came to.
@@ -76,7 +77,7 @@ public:
   void add(std::string_view packet);
   void add(OutgoingPublish publish);
 
-  bool empty() const noexcept { return entries_.empty() && unsent_.empty(); }
+  bool empty() const noexcept { return entries_.empty() && begun_.empty(); }
   /// What waits, in bytes as they would be sent, approximately.
   std::size_t bytes() const noexcept { return bytes_; }
 
@@ -84,15 +85,26 @@ public:
   /// [v5:3.1.2-26] [v5:3.3.2-11]
   void useTopicAliases(std::uint16_t maximum);
 
+  /// No packet may be larger. An alias is not introduced where its first use,
+  /// which takes topic and alias, would be.
+  void limitPackets(std::size_t maximum) noexcept { maximumPacket_ = maximum; }
+
   /// Writes what there is. `some`: the transport will say when it has room.
   Flushed flush(net::Transport& transport, mqtt::ProtocolVersion version, TimePoint now,
                 EncodeBuffer& buffer);
 
-  /// Forgets everything that has not begun to be sent.
+  /// Forgets everything.
   void clear() noexcept;
 
-  /// QoS 0 messages that expired here; reset by the call.
-  std::size_t takeExpired() noexcept { return std::exchange(expired_, 0); }
+  /// What was done since the last call.
+  struct Progress {
+    std::size_t written = 0;  ///< bytes
+    std::size_t expired = 0;  ///< QoS 0 messages that expired here and were dropped
+  };
+  Progress takeProgress() noexcept { return std::exchange(progress_, {}); }
+
+  /// Memory for how many packets there is.
+  std::size_t capacity() const noexcept { return entries_.capacity(); }
 
 private:
   struct Entry {
@@ -100,25 +112,37 @@ private:
     std::unique_ptr<std::string> packet;  // of a long control packet
     std::array<char, 12> inlinePacket{};  // of a short one
     std::uint8_t inlineSize = 0;
-    TopicAliases::Use alias{};  // settled when the entry is encoded first
-    bool settled = false;       // encoded before: it has to be sent
+    TopicAliases::Use alias{};  // kept once it introduces an alias
+    bool mustBeSent = false;    // later packets rely on the alias that it introduces
   };
+  /// The rest of a packet of which the beginning was written. A large payload
+  /// stays where it is.
+  struct Begun {
+    std::string head;
+    std::size_t headWritten = 0;
+    broker::MessagePtr message;
+    std::string_view payload{};  // what is left of it
 
-  static constexpr std::size_t kKeptEntries = 16;
+    bool empty() const noexcept { return size() == 0; }
+    std::size_t size() const noexcept { return head.size() - headWritten + payload.size(); }
+  };
 
   bool expired(const Entry& entry, TimePoint now) const noexcept;
   void encodeSome(mqtt::ProtocolVersion version, TimePoint now, EncodeBuffer& buffer);
   bool encodePublish(Entry& entry, mqtt::ProtocolVersion version, TimePoint now,
                      EncodeBuffer& buffer);
-  void taken(std::size_t bytes, TimePoint now, EncodeBuffer& buffer);
+  /// False if the transport failed.
+  bool finishBegun(net::Transport& transport);
+  void taken(std::size_t bytes, TimePoint now, const EncodeBuffer& buffer);
+  void keepRest(std::size_t from, std::size_t to, const EncodeBuffer& buffer);
   static std::size_t approximateSize(const Entry& entry) noexcept;
   static std::size_t approximateSize(const OutgoingPublish& publish) noexcept;
 
-  std::vector<Entry> entries_;
-  std::size_t first_ = 0;  // entries_[first_, end) wait
-  std::string unsent_;     // the rest of a packet that was begun
+  broker::Ring<Entry> entries_;
+  Begun begun_;
   std::size_t bytes_ = 0;
-  std::size_t expired_ = 0;
+  std::size_t maximumPacket_ = mqtt::kMaxPacketBytes;
+  Progress progress_;
   std::unique_ptr<TopicAliases> aliases_;
 };
 

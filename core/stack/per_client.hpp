@@ -30,7 +30,7 @@ public:
     fields_.push_back({sizeof(T), alignof(T), [](void* at) { new (at) T{}; },
                        [](void* from, void* to) noexcept {
                          T& old = *static_cast<T*>(from);
-                         new (to) T{std::move(old)};
+                         new (to) T(std::move(old));
                          old.~T();
                        },
                        [](void* at) noexcept { static_cast<T*>(at)->~T(); }});

@@ -1,11 +1,14 @@
 #include "core/stack/registry.hpp"
 
+#include <cassert>
+
 namespace mqttstack {
 
 std::unique_ptr<Middleware> Registry::make(std::string_view type, Setup& setup,
                                            const OptionValues& values,
                                            const std::filesystem::path& base,
                                            Diagnostics& diagnostics) const {
+  assert(has(type));
   return types_.find(type)->second.make(setup, values, base, diagnostics);
 }
 

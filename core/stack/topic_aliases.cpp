@@ -8,11 +8,11 @@ constexpr std::size_t kWorthwhileBytes = 4;
 
 }  // namespace
 
-TopicAliases::Use TopicAliases::forTopic(std::string_view topic) {
+TopicAliases::Use TopicAliases::forTopic(std::string_view topic, bool mayIntroduce) {
   if (topic.size() < kWorthwhileBytes) return {};
   if (const auto known = aliases_.find(topic); known != aliases_.end())
     return {known->second, true};
-  if (aliases_.size() >= maximum_) return {};
+  if (!mayIntroduce || aliases_.size() >= maximum_) return {};
   const auto alias = static_cast<std::uint16_t>(aliases_.size() + 1);
   aliases_.emplace(topic, alias);
   return {alias, false};

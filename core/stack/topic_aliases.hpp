@@ -25,8 +25,10 @@ public:
 
   explicit TopicAliases(std::uint16_t maximum) : maximum_{maximum} {}
 
-  /// REQUIRES: the PUBLISH is sent, in the order of the calls.
-  Use forTopic(std::string_view topic);
+  /// Without `mayIntroduce` a topic that has no alias gets none.
+  /// REQUIRES: a PUBLISH for which this introduces an alias is sent, in the order
+  /// of the calls.
+  Use forTopic(std::string_view topic, bool mayIntroduce = true);
 
 private:
   struct Hash {

@@ -1,16 +1,15 @@
 #include "middlewares/security/password_file.hpp"
 
-#include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <sys/stat.h>
 #include <utility>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+
+#include "core/util/timer_wheel.hpp"
+#include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
 
@@ -20,14 +19,14 @@ using mqtt::ReasonCode;
 /// the walk waits for `answer`.
 class PasswordFile::Verification final : public Job {
 public:
-  Verification(PasswordFile& file, AuthenticateConnection& login, const std::string* hash,
-               const Digest& digest, Next next, Deferred answer)
+  Verification(PasswordFile& file, AuthenticateConnection& login, const std::string& hash,
+               bool known, const Digest& digest, Next next, Deferred answer)
       : file_{file},
         login_{login},
         password_{login.password.value_or("")},
-        hash_{hash ? *hash : file.users_.anyHash(DigestHash{}(digest))},
+        hash_{hash},
         digest_{digest},
-        known_{hash != nullptr},
+        known_{known},
         given_{login.password.has_value()},
         next_{next},
         answer_{std::move(answer)} {}
@@ -85,21 +84,13 @@ PasswordFile::PasswordFile(Setup& setup, const Options& options, Diagnostics& di
 PasswordFile::~PasswordFile() { OPENSSL_cleanse(key_.data(), key_.size()); }
 
 void PasswordFile::read(const std::filesystem::path& path, Diagnostics& diagnostics) {
-  const std::string name = path.string();
-  std::ifstream file{path, std::ios::binary};
-  struct stat status {};
-  if (!file || ::stat(name.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    const int why = S_ISDIR(status.st_mode) ? EISDIR : errno;
-    return diagnostics.errorAt("path", "cannot read " + name + ": " + std::strerror(why),
-                               "the daemon's user has to be able to read it");
-  }
-  if ((status.st_mode & S_IROTH) != 0)
-    diagnostics.warningAt("path", name + " can be read by everybody on this machine",
-                          "chmod 640 " + name);
-  const std::string text{std::istreambuf_iterator<char>{file}, {}};
+  const auto text = readOptionFile("path", path, diagnostics);
+  if (!text) return;
+  warnIfPublic("path", path, diagnostics);
   users_ = PasswordTable::parse(
-      text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
-        diagnostics.errorAt("path", name + ":" + std::to_string(line) + ": " + problem, remedy);
+      *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
+        diagnostics.errorAt("path", path.string() + ":" + std::to_string(line) + ": " + problem,
+                            remedy);
       });
 }
 
@@ -114,10 +105,13 @@ Flow PasswordFile::on(AuthenticateConnection& login, Next next, Done done) {
     login.verdict.allow(name());
     return done();
   }
+  const bool known = hash != nullptr;
+  // For an unknown name it is always the same one, as if it were that user's.
+  if (!known) hash = &users_.anyHash(DigestHash{}(digestOf(*login.userName, {})));
   return next.defer([&](Deferred answer) {
-    worker_.submit(
-        login.identity.address(),
-        std::make_unique<Verification>(*this, login, hash, digest, next, std::move(answer)));
+    worker_.submit(login.identity.address(),
+                   std::make_unique<Verification>(*this, login, *hash, known, digest, next,
+                                                  std::move(answer)));
   });
 }
 

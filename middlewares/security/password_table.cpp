@@ -46,7 +46,7 @@ std::string problemOf(const std::string& hash) {
   const std::string_view digest = std::string_view{hash}.substr(hash.rfind('$') + 1);
   if (digest.size() != method->digestSize ||
       !std::all_of(digest.begin(), digest.end(), isDigestCharacter) ||
-      crypt_checksalt(hash.c_str()) != CRYPT_SALT_OK)
+      crypt_checksalt(hash.c_str()) == CRYPT_SALT_INVALID)
     return "the hash is damaged";
   return {};
 }

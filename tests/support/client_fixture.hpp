@@ -17,6 +17,7 @@
 #include "core/util/metrics.hpp"
 #include "tests/support/fake_transport.hpp"
 #include "tests/support/manual_clock.hpp"
+#include "tests/support/manual_loop.hpp"
 #include "tests/support/packet_parts.hpp"
 #include "tests/support/packets.hpp"
 
@@ -162,6 +163,7 @@ public:
   }
 
   ManualScheduler scheduler;
+  ManualLoop loop;
   net::FlushList flushList;
   Metrics metrics;
   std::vector<LogLine> log;
@@ -193,7 +195,7 @@ public:
   }
   template <class M, class... Args>
   M& useNamed(std::string name, Args&&... args) {
-    Setup setup{std::move(name), fields, scheduler, metrics, sink};
+    Setup setup{std::move(name), fields, scheduler, metrics, sink, loop};
     auto middleware = construct<M>(setup, std::forward<Args>(args)...);
     M& result = *middleware;
     middlewares_.push_back(std::move(middleware));
@@ -268,7 +270,7 @@ public:
   void run() {
     for (int turn = 0; turn < 10'000; ++turn) {
       flushList.run();
-      bool more = !flushList.empty();
+      bool more = loop.poll() || !flushList.empty();
       for (std::size_t i = 0; i < connections_.size(); ++i)
         if (FakeTransport* transport = connections_[i].record.transport) more |= transport->poll();
       if (!more) return;

@@ -25,14 +25,11 @@ public:
   }
 
   /// Does what has been posted, and returns whether that was anything.
-  bool poll() {
-    bool any = false;
-    while (auto task = take()) {
-      task();
-      any = true;
-    }
-    return any;
-  }
+  bool poll() { return !held_ && doAll(); }
+
+  /// Leaves what is posted alone from now on, but for await(): so that a test
+  /// sees the time in between, however quick the other thread is.
+  void hold() { held_ = true; }
 
   /// Waits until something is posted, and does it. Throws if nothing comes.
   void await() {
@@ -41,10 +38,18 @@ public:
       if (!posted_.wait_for(lock, std::chrono::seconds{30}, [this] { return !tasks_.empty(); }))
         throw std::runtime_error{"nothing was posted to the loop"};
     }
-    poll();
+    doAll();
   }
 
 private:
+  bool doAll() {
+    bool any = false;
+    while (auto task = take()) {
+      task();
+      any = true;
+    }
+    return any;
+  }
   std::function<void()> take() {
     const std::lock_guard lock{mutex_};
     if (tasks_.empty()) return {};
@@ -56,6 +61,7 @@ private:
   std::mutex mutex_;
   std::condition_variable posted_;
   std::deque<std::function<void()>> tasks_;
+  bool held_ = false;
 };
 
 }  // namespace mqttstack::test

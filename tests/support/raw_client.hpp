@@ -25,9 +25,9 @@ struct ExpectationFailed : std::runtime_error {
 
 /// TLS as a client sees it. Empty paths are left out.
 struct ClientTls {
-  std::filesystem::path authority;
-  std::filesystem::path certificate;
-  std::filesystem::path key;
+  std::filesystem::path authority{};
+  std::filesystem::path certificate{};
+  std::filesystem::path key{};
   /// TLS1_2_VERSION, TLS1_3_VERSION, or 0 for what both sides have best.
   int onlyVersion = 0;
 };

@@ -283,7 +283,7 @@ TEST_CASE("a filter with very many subscribers lets each go in no time", "[topic
 }
 
 TEST_CASE("the index agrees with the plain definition under random changes", "[topic_index]") {
-  const std::uint32_t seed = GENERATE(11U, 12U, 13U, 14U, 15U, 16U);
+  const std::uint32_t seed = GENERATE(11U, 12U, 13U, 14U);
   INFO("seed " << seed);
   TopicMaker make{seed};
   TopicIndex index{seed};
@@ -296,7 +296,7 @@ TEST_CASE("the index agrees with the plain definition under random changes", "[t
   };
   std::map<std::pair<std::string, std::size_t>, Known> oracle;  // (filter, session)
 
-  for (int step = 0; step < 12'000; ++step) {
+  for (int step = 0; step < 4'000; ++step) {
     const std::uint32_t action = make.below(100);
     const std::size_t who = make.below(8);
     std::string filter = make.filter();

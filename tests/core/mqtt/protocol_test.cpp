@@ -8,9 +8,11 @@ TEST_CASE("versions and packets have the standard's names", "[protocol]") {
   CHECK(toString(ProtocolVersion::v31) == "3.1");
   CHECK(toString(ProtocolVersion::v311) == "3.1.1");
   CHECK(toString(ProtocolVersion::v5) == "5.0");
-  CHECK(toString(PacketType::connect) == "CONNECT");
-  CHECK(toString(PacketType::unsubscribe) == "UNSUBSCRIBE");
-  CHECK(toString(PacketType::auth) == "AUTH");
+  const char* names[] = {"CONNECT",  "CONNACK", "PUBLISH",   "PUBACK",     "PUBREC",
+                         "PUBREL",   "PUBCOMP", "SUBSCRIBE", "SUBACK",     "UNSUBSCRIBE",
+                         "UNSUBACK", "PINGREQ", "PINGRESP",  "DISCONNECT", "AUTH"};
+  unsigned type = 1;
+  for (const char* name : names) CHECK(toString(static_cast<PacketType>(type++)) == name);
   CHECK(toString(static_cast<PacketType>(0)) == "unknown");
 }
 
