@@ -450,6 +450,9 @@ Client::Sent Client::send(OutgoingPublish publish) {
 }
 
 void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
+  // [v5:3.4.2-1] [v5:3.5.2-1]
+  if (isV5() && !mqtt::isLegalReason(PacketType::puback, code, mqtt::Sender::server))
+    code = ReasonCode::unspecifiedError;
   const bool deniedV3 = !isV5() && code == ReasonCode::notAuthorized;
   const bool refused = mqtt::isFailure(code) && !deniedV3;
   if (deniedV3) code = ReasonCode::success;
