@@ -27,6 +27,8 @@ class Identity : public RefCounted<Identity> {
 public:
   explicit Identity(IdentityFields fields) : fields_{std::move(fields)} {}
 
+  /// All of it, to make another identity from.
+  const IdentityFields& fields() const noexcept { return fields_; }
   const std::string& principal() const noexcept { return fields_.principal; }
   const std::string& clientId() const noexcept { return fields_.clientId; }
   const std::string& address() const noexcept { return fields_.address; }

@@ -55,12 +55,19 @@ void MatchCache::offer(std::string_view topic, std::uint64_t topicHash, const Te
   if (maxEntries_ == 0 || topic.size() > kMaxTopicBytes || matched.size() > kMaxMatches) return;
   if (places_.empty() || (displaced_ > places_.size() / 2 && places_.size() < maxEntries_)) grow();
   Place& place = placeOf(topicHash);
-  const bool outdated = place.block != nullptr && place.hash == topicHash;
-  if (!outdated && place.candidate != topicHash) {
+  const bool known = place.block != nullptr && place.hash == topicHash;
+  if (!known && place.candidate != topicHash) {
     place.candidate = topicHash;
     return;
   }
-  if (place.block != nullptr && !outdated) ++displaced_;
+  // Mostly the filter that outdated it was about other topics.
+  if (known && place.block->topic() == topic &&
+      std::equal(matched.begin(), matched.end(), place.block->filters().begin(),
+                 place.block->filters().end())) {
+    place.stamp = stampFor(topic, hash);
+    return;
+  }
+  if (place.block != nullptr && !known) ++displaced_;
   drop(place);
   place.block = Block::create(topic, matched);
   place.hash = topicHash;

@@ -25,9 +25,10 @@ class MatchCache {
 public:
   static constexpr std::size_t kMaxTopicBytes = 256;
   static constexpr std::size_t kMaxMatches = 64;
+  static constexpr std::size_t kDefaultEntries = 16'384;
 
   /// `maxEntries` is a power of two, or 0 for no cache at all.
-  explicit MatchCache(std::size_t maxEntries = 16'384);
+  explicit MatchCache(std::size_t maxEntries = kDefaultEntries);
   MatchCache(const MatchCache&) = delete;
   MatchCache& operator=(const MatchCache&) = delete;
   ~MatchCache();

@@ -54,7 +54,8 @@ public:
     return mqtt::Properties{{data() + 2 + topicSize_ + payloadSize_, propertiesSize_}};
   }
   mqtt::Qos qos() const noexcept { return qos_; }
-  bool retain() const noexcept { return retain_; }
+  /// The RETAIN flag as it was received.
+  bool retainFlag() const noexcept { return retain_; }
   const IdentityPtr& author() const noexcept { return author_; }
 
   /// The topic as it stands in a PUBLISH: length and text.

@@ -25,7 +25,7 @@ std::span<Recipient> Recipients::collect(TopicIndex& index, const Message& messa
         author->clientId() == session.clientId())
       continue;
     const mqtt::Qos qos = mqtt::lower(options.qos, message.qos());
-    const bool retain = options.retainAsPublished && message.retain();
+    const bool retain = options.retainAsPublished && message.retainFlag();
 
     // The mark says where the session's copy is; it may be left over from another
     // message, so what it points to is asked. [v311:3.3.5-1] [v5:3.3.4-2]

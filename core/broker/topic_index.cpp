@@ -16,7 +16,10 @@ constexpr std::size_t kCacheFromFilters = 16;
 
 }  // namespace
 
-TopicIndex::TopicIndex(std::uint64_t seed) : hash_{seed}, trie_{seed} {}
+TopicIndex::TopicIndex(std::uint64_t seed, std::size_t cacheEntries)
+    : hash_{seed},
+      trie_{seed},
+      cache_{cacheEntries} {}
 
 TopicIndex::~TopicIndex() {
   for (const Entry& entry : filters_) {

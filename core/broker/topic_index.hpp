@@ -50,8 +50,10 @@ struct SubscriptionDetails {
 /// A backend declares its SessionTable before its TopicIndex.
 class TopicIndex {
 public:
-  /// `seed` is for the hash tables; a test may fix it.
-  explicit TopicIndex(std::uint64_t seed = randomSeed());
+  /// `seed` is for the hash tables; a test may fix it. `cacheEntries` bounds the
+  /// cache: a power of two, or 0 for none.
+  explicit TopicIndex(std::uint64_t seed = randomSeed(),
+                      std::size_t cacheEntries = MatchCache::kDefaultEntries);
   TopicIndex(const TopicIndex&) = delete;
   TopicIndex& operator=(const TopicIndex&) = delete;
   /// Sessions that are still subscribed lose their subscriptions.

@@ -1,13 +1,13 @@
 #include "core/mqtt/decoder.hpp"
 
+#include <iterator>
+
 #include "core/mqtt/decoder_detail.hpp"
 #include "core/mqtt/packet_rules.hpp"
 #include "core/mqtt/topic.hpp"
 
 namespace mqttstack::mqtt {
 namespace {
-
-constexpr std::uint8_t kFailure311 = 0x80;
 
 /// What a packet is judged by besides its own bytes.
 struct Rules {
@@ -190,7 +190,8 @@ bool isLegalSubackCode(std::uint8_t byte, Rules rules) noexcept {
   if (rules.v5()) {
     return isLegalReason(PacketType::suback, static_cast<ReasonCode>(byte), rules.sender);
   }
-  return byte <= 2 || (rules.version == ProtocolVersion::v311 && byte == kFailure311);
+  const bool failure = static_cast<ReasonCode>(byte) == ReasonCode::unspecifiedError;
+  return byte <= 2 || (failure && rules.version == ProtocolVersion::v311);
 }
 
 ReasonCode decodeBody(Suback& packet, Reader in, Rules rules) noexcept {

@@ -7,7 +7,6 @@
 namespace mqttstack::mqtt {
 namespace {
 
-constexpr std::uint8_t kFailure311 = 0x80;
 constexpr std::uint8_t kServerUnavailable3 = 3;
 
 constexpr bool isV5(ProtocolVersion version) { return version == ProtocolVersion::v5; }
@@ -170,7 +169,7 @@ void writeBody(Writer& out, const Suback& packet, ProtocolVersion version) noexc
   }
   // 3.1 has no failure code: the client hears of a grant that is worth nothing.
   const std::uint8_t failure =
-      version == ProtocolVersion::v311 ? kFailure311 : byteOf(ReasonCode::success);
+      byteOf(version == ProtocolVersion::v311 ? ReasonCode::unspecifiedError : ReasonCode::success);
   for (const char code : packet.codes) {
     out.writeByte(isFailure(static_cast<ReasonCode>(code)) ? failure : byteOf(code));
   }

@@ -101,10 +101,6 @@ bool matches(std::string_view filter, std::string_view topic) noexcept {
 }
 
 bool contains(std::string_view outer, std::string_view inner) noexcept {
-  // The one pair that the walk below misses: a topic has at least one level, so these two match
-  // the same topics.
-  if (inner == "#") return outer == "#" || outer == "+/#";
-
   Levels in{inner};
   Levels out{outer};
   if (!in.current().empty() && in.current().front() == '$' && isWildcard(outer.front())) {
@@ -112,7 +108,12 @@ bool contains(std::string_view outer, std::string_view inner) noexcept {
   }
   while (true) {
     if (out.current() == "#") return true;
-    if (in.current() == "#") return false;
+    if (in.current() == "#") {
+      // "a/#" matches "a", which "a/+/#" does not. But there is no topic above "#" and none above
+      // "/#", since a topic is not empty: these two match one level more at least.
+      const bool nothingAbove = inner == "#" || inner == kAnythingBelow;
+      return nothingAbove && out.current() == "+" && out.behind() == kAnythingBelow;
+    }
     if (out.current() != "+" && out.current() != in.current()) return false;
     if (in.isLast()) return out.isLast() || out.behind() == kAnythingBelow;
     if (out.isLast()) return false;

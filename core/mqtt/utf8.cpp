@@ -46,6 +46,30 @@ std::uint64_t loadTail(const char* from, std::size_t size) {
   return word;
 }
 
+/// The size of the character at the front, 0 if it is none.
+inline std::size_t characterSize(const char* at, const char* end) noexcept {
+  const auto left = static_cast<std::size_t>(end - at);
+  const auto byteAt = [at](std::size_t i) { return static_cast<unsigned char>(at[i]); };
+  if (left == 0) return 0;
+  const unsigned char lead = byteAt(0);
+  if (lead < 0x80) return 1;
+  if (lead < 0xC2) return 0;  // a continuation, or an overlong form
+  if (lead < 0xE0) return left >= 2 && isContinuation(byteAt(1)) ? 2 : 0;
+  if (lead < 0xF0) {
+    if (left < 3 || !isContinuation(byteAt(1)) || !isContinuation(byteAt(2))) return 0;
+    if (lead == 0xE0 && byteAt(1) < 0xA0) return 0;  // overlong
+    if (lead == 0xED && byteAt(1) > 0x9F) return 0;  // a surrogate
+    return 3;
+  }
+  if (lead > 0xF4 || left < 4) return 0;
+  if (!isContinuation(byteAt(1)) || !isContinuation(byteAt(2)) || !isContinuation(byteAt(3))) {
+    return 0;
+  }
+  if (lead == 0xF0 && byteAt(1) < 0x90) return 0;  // overlong
+  if (lead == 0xF4 && byteAt(1) > 0x8F) return 0;  // above U+10FFFF
+  return 4;
+}
+
 template <class Finder>
 TopicText scanCharacters(const char* at, const char* end) noexcept {
   TopicText found = TopicText::plain;
@@ -61,7 +85,7 @@ TopicText scanCharacters(const char* at, const char* end) noexcept {
       if constexpr (Finder::kFindsWildcards) {
         if (byte == '#' || byte == '+') found = TopicText::wildcard;
       }
-      const std::size_t size = leadingCharacterSize({at, static_cast<std::size_t>(end - at)});
+      const std::size_t size = characterSize(at, end);
       if (size == 0) return TopicText::invalid;
       at += size;
     } while (at != end && (static_cast<unsigned char>(*at) >= 0x80 || end - at < 8));
@@ -88,26 +112,7 @@ inline TopicText scan(std::string_view text) noexcept {
 }  // namespace
 
 std::size_t leadingCharacterSize(std::string_view text) noexcept {
-  if (text.empty()) return 0;
-  const auto byteAt = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byteAt(0);
-  if (lead < 0x80) return 1;
-  if (lead < 0xC2) return 0;  // a continuation, or an overlong form
-  if (lead < 0xE0) return text.size() >= 2 && isContinuation(byteAt(1)) ? 2 : 0;
-  if (lead < 0xF0) {
-    if (text.size() < 3 || !isContinuation(byteAt(1)) || !isContinuation(byteAt(2))) return 0;
-    if (lead == 0xE0 && byteAt(1) < 0xA0) return 0;  // overlong
-    if (lead == 0xED && byteAt(1) > 0x9F) return 0;  // a surrogate
-    return 3;
-  }
-  if (lead > 0xF4) return 0;
-  if (text.size() < 4 || !isContinuation(byteAt(1)) || !isContinuation(byteAt(2)) ||
-      !isContinuation(byteAt(3))) {
-    return 0;
-  }
-  if (lead == 0xF0 && byteAt(1) < 0x90) return 0;  // overlong
-  if (lead == 0xF4 && byteAt(1) > 0x8F) return 0;  // above U+10FFFF
-  return 4;
+  return characterSize(text.data(), text.data() + text.size());
 }
 
 bool isValidUtf8(std::string_view text) noexcept {

@@ -91,6 +91,9 @@ struct AuthorizeDelivery {
 
   const broker::Identity& identity;
   const broker::Message& message;
+  /// The message is sent as a retained one: its author must still be allowed to
+  /// publish it, or it would outlive that right.
+  bool retained = false;
 
   Verdict verdict{};  ///< out
 };
@@ -111,9 +114,10 @@ struct ConnectionTerms {
   bool subscriptionIdentifiers = false;
 };
 
-/// Settles the terms of a connection before its CONNACK. Executed by
+/// Settles the terms of a connection before its session is opened. Executed by
 /// session_manager; each middleware that provides or limits something writes
-/// its part.
+/// its part. An error refuses the client. Who comes to be accepted is told by
+/// sessionEstablished.
 struct NegotiateConnection {
   static constexpr std::string_view kName = "negotiateConnection";
   static constexpr CallbackKind kKind = CallbackKind::sync;
@@ -121,7 +125,7 @@ struct NegotiateConnection {
   Client& client;
   const mqtt::Connect& connect;
 
-  ConnectionTerms terms{};  ///< in and out: starts with what the client asked for
+  ConnectionTerms terms{};  ///< in and out: sessionExpiry starts as what is granted
 };
 
 /// A session has begun or goes on, and the CONNACK that says so is on its way.
@@ -134,6 +138,7 @@ struct SessionEstablished {
   broker::Session& session;
   const mqtt::Connect& connect;
   bool present;  ///< the session existed before
+  const ConnectionTerms& terms;
 };
 
 /// Ends a connection from our side. Executed by whoever wants it gone
@@ -198,9 +203,11 @@ struct ClientDrained {
 
 // ---------------------------------------------------------------- sessions
 
-/// Finds or makes the session of a client. Executed by session_manager for each
-/// CONNECT; a backend answers. A durable backend defers until a new session is
-/// stored.
+/// Finds or makes the session of a client and attaches the client to it.
+/// Executed by session_manager for each CONNECT; a backend answers: it ends a
+/// connection that has the session [v5:3.1.4-3], refuses a client whose
+/// principal the session does not belong to, and, if it is durable, defers until
+/// a new session is stored.
 struct OpenSession {
   static constexpr std::string_view kName = "openSession";
   static constexpr CallbackKind kKind = CallbackKind::deferred;
@@ -214,12 +221,14 @@ struct OpenSession {
 };
 
 /// The connection of a session has gone. Executed by session_manager; a backend
-/// keeps the session for its expiry interval, or ends it at once.
+/// keeps the session for its expiry interval, or ends it at once. Nothing is to
+/// be done if another connection has the session by now.
 struct SuspendSession {
   static constexpr std::string_view kName = "suspendSession";
   static constexpr CallbackKind kKind = CallbackKind::sync;
 
   broker::Session& session;
+  Client& client;
 };
 
 /// A session is over: its interval has passed, or a client started anew.
@@ -335,6 +344,7 @@ struct RelayMessage {
   broker::MessagePtr message;
   Acknowledgement acknowledgement{};
   Client* client = nullptr;  ///< the publisher's connection, if there is one
+  Stack* stack = nullptr;    ///< the pipeline that it runs on, if there is no client
 
   std::size_t matched = 0;  ///< out: sessions that it was for
 };

@@ -198,8 +198,18 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
     return error;
   if (publish) return makeMessage(slot.packet);
   if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)
-    version_ = slot.packet.as<mqtt::Connect>().version;
+    adopt(slot.packet.as<mqtt::Connect>());
   return {};
+}
+
+/// What a CONNECT lays down for whatever we send, a refusal included.
+void Client::adopt(const mqtt::Connect& connect) noexcept {
+  version_ = connect.version;
+  peerMaximumPacketSize_ =
+      connect.properties.number(mqtt::PropertyId::maximumPacketSize).value_or(UINT32_MAX);
+  outbox_.limitPackets(peerMaximumPacketSize_);
+  problemInformation_ =
+      connect.properties.number(mqtt::PropertyId::requestProblemInformation).value_or(1) != 0;
 }
 
 std::error_code Client::makeMessage(Packet& packet) {
@@ -254,12 +264,34 @@ void Client::refuse(std::error_code error, std::string_view frame) {
   close(mqtt::reasonOf(error));
 }
 
+namespace {
+
+/// Whether the client waits for an answer, so that there has to be somebody who
+/// consumes the packet.
+bool mustBeAnswered(const Packet& packet) noexcept {
+  switch (packet.type()) {
+    case PacketType::subscribe:
+    case PacketType::unsubscribe:
+    case PacketType::pingreq:
+    case PacketType::pubrel:
+      return true;
+    case PacketType::publish:
+      return packet.as<mqtt::Publish>().qos != mqtt::Qos::atMostOnce;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void Client::process(std::unique_ptr<PacketSlot> slot) {
   Packet& packet = slot->packet;
   const PacketType type = packet.type();
+  const bool answerDue = mustBeAnswered(packet);
   const bool finished = stack_->process(
-      *this, packet, type,
-      [this, type](std::error_code error, bool consumed) { settled(error, consumed, type); });
+      *this, packet, type, [this, type, answerDue](std::error_code error, bool consumed) {
+        settled(error, answerDue && !consumed, type);
+      });
   if (finished) return context_.releaseSlot(std::move(slot));
 
   parked_ = std::move(slot);
@@ -269,7 +301,7 @@ void Client::process(std::unique_ptr<PacketSlot> slot) {
   }
 }
 
-void Client::settled(std::error_code error, bool consumed, PacketType type) {
+void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   if (!closing()) {
     if (error) {
       close(mqtt::reasonOf(error));
@@ -278,7 +310,7 @@ void Client::settled(std::error_code error, bool consumed, PacketType type) {
           "{}: no middleware of pipeline \"{}\" answered its CONNECT; the connection is closed",
           describe(), stack_->name());
       close(ReasonCode::implementationSpecificError);
-    } else if (!consumed && (type == PacketType::subscribe || type == PacketType::unsubscribe)) {
+    } else if (unanswered) {
       context_.log.warning("{}: no middleware of pipeline \"{}\" answers {}; the client is closed",
                            describe(), stack_->name(), toString(type));
       close(ReasonCode::implementationSpecificError);
@@ -418,24 +450,27 @@ Client::Sent Client::send(OutgoingPublish publish) {
 }
 
 void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
-  const bool refused = mqtt::isFailure(code);
+  // [v5:3.4.2-1] [v5:3.5.2-1]
+  if (isV5() && !mqtt::isLegalReason(PacketType::puback, code, mqtt::Sender::server))
+    code = ReasonCode::unspecifiedError;
+  const bool deniedV3 = !isV5() && code == ReasonCode::notAuthorized;
+  const bool refused = mqtt::isFailure(code) && !deniedV3;
+  if (deniedV3) code = ReasonCode::success;
   if (qos == mqtt::Qos::exactlyOnce && session_) {
-    if (refused && isV5())
+    if (refused)
       session_->incoming().remove(packetId);  // [v5:4.3.3-9]
     else
       session_->incoming().markReceived(packetId);
   }
-  if (refused && !isV5()) {
-    if (code != ReasonCode::notAuthorized) {
-      if (session_ && qos == mqtt::Qos::exactlyOnce) session_->incoming().remove(packetId);
-      return close(code);  // [v311:4.8.0-2]
-    }
-    code = ReasonCode::success;
-  }
-  if (qos == mqtt::Qos::atLeastOnce)
+  if (refused && !isV5()) return close(code);  // [v311:4.8.0-2]
+  if (qos == mqtt::Qos::atLeastOnce) {
     send(mqtt::Puback{packetId, code, {}});
-  else
-    send(mqtt::Pubrec{packetId, code, {}});
+    return;
+  }
+  // The session may have moved on to another connection, on which the client has
+  // sent this PUBLISH again and waits for the answer.
+  Client* const receiver = session_ && session_->client() ? session_->client() : this;
+  receiver->send(mqtt::Pubrec{packetId, code, {}});
 }
 
 void Client::writeOutput() {

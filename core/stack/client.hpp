@@ -145,12 +145,6 @@ public:
   void acceptTopicAliases(std::uint16_t maximum);
   /// Sends topic aliases up to `maximum`.
   void sendTopicAliases(std::uint16_t maximum) { outbox_.useTopicAliases(maximum); }
-  /// What the peer said about packets to it. [v5:3.1.2-24] [v5:3.1.2-29]
-  void limitOutput(std::uint32_t maximumPacketSize, bool problemInformation) noexcept {
-    peerMaximumPacketSize_ = maximumPacketSize;
-    problemInformation_ = problemInformation;
-    outbox_.limitPackets(maximumPacketSize);
-  }
 
   // --- sending
 
@@ -227,8 +221,9 @@ private:
   void receive(std::string_view frame);
   std::error_code decode(PacketSlot& slot, std::string_view frame);
   std::error_code makeMessage(Packet& packet);
+  void adopt(const mqtt::Connect& connect) noexcept;
   void process(std::unique_ptr<PacketSlot> slot);
-  void settled(std::error_code error, bool consumed, mqtt::PacketType type);
+  void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   void resumeInput();
   void keepUnfinished(std::string_view bytes);
 

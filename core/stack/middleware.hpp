@@ -14,6 +14,7 @@ namespace mqttstack {
 
 class Client;
 class ClientFields;
+class LoopExecutor;
 class Metrics;
 class Scheduler;
 class Stack;
@@ -27,6 +28,7 @@ struct Setup {
   Scheduler& scheduler;
   Metrics& metrics;
   const LogSink& log;
+  LoopExecutor& loop;  ///< brings results of other threads back (see core/util/worker.hpp)
 };
 
 /// Base of every middleware. One instance serves all clients of all pipelines

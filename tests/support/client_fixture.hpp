@@ -17,6 +17,7 @@
 #include "core/util/metrics.hpp"
 #include "tests/support/fake_transport.hpp"
 #include "tests/support/manual_clock.hpp"
+#include "tests/support/manual_loop.hpp"
 #include "tests/support/packet_parts.hpp"
 #include "tests/support/packets.hpp"
 
@@ -48,6 +49,8 @@ public:
 
   /// The bytes that came since the last look at them.
   std::string received() { return std::exchange(connection_->record.written, {}); }
+  /// The first packet of those, as bytes; the others stay. Empty if there is none.
+  std::string receivedPacket();
   /// The packets that came since; their views last until the program ends.
   /// Throws if what came isn't whole packets that a server may send.
   std::vector<mqtt::Packet> packets();
@@ -162,6 +165,7 @@ public:
   }
 
   ManualScheduler scheduler;
+  ManualLoop loop;
   net::FlushList flushList;
   Metrics metrics;
   std::vector<LogLine> log;
@@ -193,7 +197,7 @@ public:
   }
   template <class M, class... Args>
   M& useNamed(std::string name, Args&&... args) {
-    Setup setup{std::move(name), fields, scheduler, metrics, sink};
+    Setup setup{std::move(name), fields, scheduler, metrics, sink, loop};
     auto middleware = construct<M>(setup, std::forward<Args>(args)...);
     M& result = *middleware;
     middlewares_.push_back(std::move(middleware));
@@ -268,7 +272,7 @@ public:
   void run() {
     for (int turn = 0; turn < 10'000; ++turn) {
       flushList.run();
-      bool more = !flushList.empty();
+      bool more = loop.poll() || !flushList.empty();
       for (std::size_t i = 0; i < connections_.size(); ++i)
         if (FakeTransport* transport = connections_[i].record.transport) more |= transport->poll();
       if (!more) return;
@@ -328,6 +332,13 @@ inline void Peer::reset() {
     transport().reset();
   }
   broker_->run();
+}
+
+inline std::string Peer::receivedPacket() {
+  std::string& all = connection_->record.written;
+  std::string packet = all.substr(0, mqtt::nextFrame(all, mqtt::kMaxPacketBytes).size);
+  all.erase(0, packet.size());
+  return packet;
 }
 
 inline std::vector<mqtt::Packet> Peer::packets() {

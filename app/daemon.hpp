@@ -1,0 +1,73 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+
+#include "app/config.hpp"
+#include "app/exit_codes.hpp"
+#include "app/listeners.hpp"
+#include "app/pipelines.hpp"
+#include "core/net/asio_executor.hpp"
+#include "core/net/asio_scheduler.hpp"
+#include "core/net/listener.hpp"
+#include "core/net/reactor.hpp"
+#include "core/stack/client.hpp"
+#include "core/util/log.hpp"
+#include "core/util/metrics.hpp"
+
+namespace mqttstack {
+
+/// The running broker: one loop, and everything that lives on it.
+///
+/// Making one has no effects and reports what is wrong with the configuration.
+/// Then run() once, if nothing was.
+class Daemon {
+public:
+  /// All of them outlive the daemon.
+  Daemon(const Config& config, const Registry& registry, const LogSink& log, ConfigReport& report);
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  ~Daemon();
+
+  /// Called from the loop when the process is asked to reload (SIGHUP).
+  void onReload(std::function<void()> action) { onReload_ = std::move(action); }
+
+  /// Starts the middlewares, opens the listeners, and serves clients until
+  /// SIGTERM or SIGINT comes. Everything that went wrong was logged.
+  ExitCode run();
+
+  const std::vector<std::unique_ptr<ListenerPlan>>& listeners() const noexcept { return plans_; }
+  const Pipelines& pipelines() const noexcept { return pipelines_; }
+
+private:
+  bool startMiddlewares();
+  ExitCode openListeners();
+  void awaitSignal();
+  void onSignal(int signal);
+  void sayGoodbye();
+
+  const Config& config_;
+  Logger log_;
+  Logger listenerLog_;
+  std::function<void()> onReload_;
+
+  // Destroyed backwards: listeners, pipelines, then what they stand on.
+  asio::io_context io_{1};
+  net::AsioScheduler scheduler_{io_};
+  net::AsioExecutor executor_{io_};
+  net::Reactor reactor_{io_};
+  Metrics metrics_;
+  ClientContext clients_;
+  Pipelines pipelines_;
+  std::vector<std::unique_ptr<ListenerPlan>> plans_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  asio::signal_set signals_{io_};
+  bool stopping_ = false;
+  bool atOnce_ = false;
+};
+
+}  // namespace mqttstack

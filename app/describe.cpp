@@ -1,0 +1,109 @@
+#include "app/describe.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "app/config.hpp"
+
+namespace mqttstack {
+namespace {
+
+constexpr std::size_t kWidth = 88;
+
+template <class Settings>
+std::vector<OptionInfo> optionsOf() {
+  OptionTable<Settings> table;
+  Settings::declare(table);
+  std::vector<OptionInfo> options;
+  for (const auto& entry : table.entries()) options.push_back(entry.info);
+  return options;
+}
+
+std::string describeOptions(const std::vector<OptionInfo>& options) {
+  if (options.empty()) return "\nIt has no options.\n";
+  std::string text = "\nOptions:\n";
+  for (const OptionInfo& option : options) {
+    text += fmt::format("  {} ({}", option.name, option.type);
+    if (option.required)
+      text += ", required";
+    else if (!option.defaultValue.empty())
+      text += fmt::format(", default {}", option.defaultValue);
+    if (!option.range.empty()) text += fmt::format(", {}", option.range);
+    text += ")\n" + wrapped(option.text, "      ");
+  }
+  return text;
+}
+
+std::string describeCallbacks(std::string_view what, const std::vector<std::string>& callbacks) {
+  if (callbacks.empty()) return {};
+  return fmt::format("\n{}:\n{}", what,
+                     wrapped(fmt::format("{}", fmt::join(callbacks, ", ")), "  "));
+}
+
+}  // namespace
+
+std::vector<ConfigTableInfo> configTables() {
+  std::vector<ConfigTableInfo> all{
+      {"listener", "Where clients connect: one [[listener]] for each address.",
+       optionsOf<ListenerSettings>()},
+      {"tls", "How a listener speaks TLS: tls = { certificate = \"…\", key = \"…\" } in it.",
+       optionsOf<TlsSettings>()},
+      {"log", "What is written to stderr: one [log].", optionsOf<LogSettings>()}};
+  all.front().options.push_back(
+      {"tls", "table", "", "", "Clients speak TLS, at least 1.2. Left out: they speak plain MQTT.",
+       false});
+  return all;
+}
+
+std::string wrapped(std::string_view text, std::string_view indent) {
+  std::string all;
+  std::string line;
+  const auto finish = [&] {
+    all += std::string{indent} + line + '\n';
+    line.clear();
+  };
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    const std::string_view word = text.substr(begin, end - begin);
+    if (!line.empty() && indent.size() + line.size() + 1 + word.size() > kWidth) finish();
+    if (!line.empty()) line += ' ';
+    line += word;
+    begin = end + 1;
+  }
+  if (!line.empty()) finish();
+  return all;
+}
+
+std::string describeAll(const Registry& registry) {
+  const std::vector<std::string> names = describableNames(registry);
+  std::size_t width = 0;
+  for (const std::string& name : names) width = std::max(width, name.size());
+  std::string text = "Middlewares:\n";
+  for (const std::string& name : registry.names())
+    text += fmt::format("  {:{}}  {}\n", name, width, registry.info(name).summary);
+  text += "\nOther tables of the file:\n";
+  for (const ConfigTableInfo& section : configTables())
+    text += fmt::format("  {:{}}  {}\n", section.name, width, section.summary);
+  return text;
+}
+
+std::string describe(const Registry& registry, std::string_view name) {
+  for (const ConfigTableInfo& section : configTables())
+    if (section.name == name)
+      return fmt::format("{}\n\n{}{}", section.name, wrapped(section.summary, ""),
+                         describeOptions(section.options));
+  if (!registry.has(name)) return {};
+  const MiddlewareInfo& info = registry.info(name);
+  return fmt::format("{}\n\n{}", info.name, wrapped(info.summary, "")) +
+         describeOptions(info.options) + describeCallbacks("Handles", info.handles) +
+         describeCallbacks("Executes (somebody has to handle it)", info.executes) +
+         describeCallbacks("Executes (nobody needs to handle it)", info.mayExecute);
+}
+
+std::vector<std::string> describableNames(const Registry& registry) {
+  std::vector<std::string> names = registry.names();
+  for (const ConfigTableInfo& section : configTables()) names.push_back(section.name);
+  return names;
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.hpp"
+#include "app/config_report.hpp"
+#include "app/pipelines.hpp"
+#include "core/net/listener.hpp"
+#include "core/stack/client.hpp"
+
+namespace mqttstack {
+
+/// A listener as it will be opened: everything about it is checked but whether
+/// the address can be had.
+struct ListenerPlan {
+  net::ListenerOptions socket;
+  ListenerPolicy policy;
+  const Pipeline* pipeline;
+  net::ClientCertificates clientCertificates = net::ClientCertificates::none;
+};
+
+/// What a listener lets in: `pipeline "default", anonymous allowed, TLS`.
+std::string describePolicy(const ListenerPlan& plan);
+
+/// Works out the listeners of a configuration and reports what is wrong with
+/// them: names, addresses, TLS files, and what would be open to the network
+/// without anybody having said so. Reads the TLS files; has no other effect.
+/// The pipelines must outlive the plans.
+std::vector<std::unique_ptr<ListenerPlan>> planListeners(const Config& config,
+                                                         const Pipelines& pipelines,
+                                                         ConfigReport& report);
+
+/// Whether only this machine can reach it.
+bool isLoopback(const net::Endpoint& endpoint);
+
+/// Whether both cannot be listened on at the same time.
+bool overlap(const net::Endpoint& a, const net::Endpoint& b);
+
+}  // namespace mqttstack

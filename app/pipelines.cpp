@@ -1,0 +1,298 @@
+#include "app/pipelines.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "core/mqtt/text.hpp"
+
+namespace mqttstack {
+namespace {
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Whether it sees CONNECT packets.
+bool seesConnect(Middleware* middleware) {
+  const auto* handler = dynamic_cast<const HandlesPackets*>(middleware);
+  return handler && handler->packets().contains(mqtt::PacketType::connect);
+}
+
+OptionValues optionValues(const ConfigSection& section, const MiddlewareInfo& info) {
+  OptionValues values;
+  for (const ConfigEntry& entry : section.table.entries) {
+    if (entry.key == "use") continue;
+    const auto option = std::find_if(info.options.begin(), info.options.end(),
+                                     [&](const auto& each) { return each.name == entry.key; });
+    const std::string_view type = option == info.options.end() ? "" : option->type;
+    values.emplace_back(entry.key, toOptionValue(entry.value, type));
+  }
+  return values;
+}
+
+/// Takes out the options that something is wrong with.
+OptionValues withoutWrong(OptionValues values, const Diagnostics& diagnostics) {
+  for (const Finding& finding : diagnostics.findings())
+    if (finding.severity == Severity::error)
+      std::erase_if(values, [&](const auto& each) { return each.first == finding.place.option; });
+  return values;
+}
+
+}  // namespace
+
+std::string describeMembers(const Pipeline& pipeline) {
+  std::string text;
+  for (const auto& [instance, type] : pipeline.members) {
+    if (!text.empty()) text += ", ";
+    text += mqtt::printable(instance);
+    if (instance != type) text += " (" + type + ")";
+  }
+  return text;
+}
+
+Pipelines::Pipelines(const Config& config, const Services& services, ConfigReport& report)
+    : config_{config},
+      services_{services},
+      report_{&report} {
+  makeInstances();
+  for (const PipelineConfig& pipeline : config_.pipelines) wire(pipeline);
+  checkUnlisted();
+  report_ = nullptr;
+}
+
+Pipelines::~Pipelines() {
+  stop();
+  pipelines_.clear();
+  while (!instances_.empty()) instances_.pop_back();
+}
+
+const Pipeline* Pipelines::find(std::string_view name) const noexcept {
+  const auto found = std::find_if(pipelines_.begin(), pipelines_.end(),
+                                  [name](const auto& each) { return each.name == name; });
+  return found == pipelines_.end() ? nullptr : &*found;
+}
+
+const Pipelines::Instance* Pipelines::instance(std::string_view name) const noexcept {
+  const auto found = std::find_if(instances_.begin(), instances_.end(),
+                                  [name](const auto& each) { return each.name == name; });
+  return found == instances_.end() ? nullptr : &*found;
+}
+
+// ------------------------------------------------------------------- making
+
+void Pipelines::makeInstances() {
+  const Registry& registry = services_.registry;
+  // Instances that have a table; also those that nobody lists, to check their options.
+  for (const InstanceConfig& each : config_.instances) {
+    const SourceSpan typeAt = each.section.valueAt("use");
+    if (registry.has(each.type)) {
+      makeInstance(each.name, &each.section, each.section.at, each.type);
+    } else if (each.section.says("use")) {
+      report_->error(typeAt, fmt::format("unknown middleware \"{}\"", mqtt::printable(each.type)),
+                     helpWithName(each.type, registry.names(), "there are:"));
+    } else if (closestName(each.name, registry.names()).empty()) {
+      report_->error(
+          each.section.at,
+          fmt::format("which middleware \"{}\" is, is not said", mqtt::printable(each.name)),
+          helpWithName(each.name, registry.names(), "add use = \"…\" with one of:"));
+    } else {
+      report_->error(each.section.at,
+                     fmt::format("unknown middleware \"{}\"", mqtt::printable(each.name)),
+                     helpWithName(each.name, registry.names(), "there are:"));
+    }
+  }
+  // Those without one have the name of their middleware.
+  for (const PipelineConfig& pipeline : config_.pipelines)
+    for (const InstanceRef& each : pipeline.instances)
+      if (!config_.instance(each.name) && !instance(each.name) && registry.has(each.name))
+        makeInstance(each.name, nullptr, each.at, each.name);
+}
+
+void Pipelines::makeInstance(const std::string& name, const ConfigSection* section, SourceSpan at,
+                             const std::string& type) {
+  const OptionValues values =
+      section ? optionValues(*section, services_.registry.info(type)) : OptionValues{};
+  Setup setup{name, fields_, services_.scheduler, services_.metrics, services_.log, services_.loop};
+  Diagnostics diagnostics;
+  diagnostics.setPlace({{}, name, {}});
+  Instance made{name, type, nullptr, false};
+  made.middleware = services_.registry.make(type, setup, values, config_.base, diagnostics);
+  for (const Finding& finding : diagnostics.findings()) {
+    const std::string& option = finding.place.option;
+    const bool said = section && section->says(option);
+    SourceSpan where = at;
+    if (said) where = isOption(type, option) ? section->valueAt(option) : section->keyAt(option);
+    report_->add(
+        {finding.severity, where,
+         said ? finding.message : fmt::format("\"{}\": {}", mqtt::printable(name), finding.message),
+         finding.help});
+  }
+  // Its pipelines are checked all the same, with what is right of its options.
+  if (!made.middleware) {
+    Diagnostics ignored;
+    made.middleware = services_.registry.make(type, setup, withoutWrong(values, diagnostics),
+                                              config_.base, ignored);
+  }
+  instances_.push_back(std::move(made));
+}
+
+bool Pipelines::isOption(const std::string& type, std::string_view name) const {
+  const std::vector<OptionInfo>& options = services_.registry.info(type).options;
+  return std::any_of(options.begin(), options.end(),
+                     [name](const OptionInfo& option) { return option.name == name; });
+}
+
+void Pipelines::wire(const PipelineConfig& config) {
+  Pipeline pipeline{
+      config.name,
+      {},
+      std::make_unique<Stack>(config.name, fields_, Logger{services_.log, config.name}),
+      false};
+  const bool complete = addMembers(config, pipeline);
+  for (const Pipeline::Member& member : pipeline.members)
+    if (contains(info(member).executes, AuthenticateConnection::kName) ||
+        contains(info(member).mayExecute, AuthenticateConnection::kName))
+      pipeline.authenticates = true;
+
+  if (complete) {
+    checkCallbacks(config, pipeline);
+    checkConnect(config, pipeline);
+    if (pipeline.stack->middlewares().size() == pipeline.members.size()) {
+      Diagnostics diagnostics;
+      pipeline.stack->validate(diagnostics);
+      file(diagnostics, *report_);
+    }
+  }
+  pipelines_.push_back(std::move(pipeline));
+}
+
+/// Returns whether every name was good.
+bool Pipelines::addMembers(const PipelineConfig& config, Pipeline& pipeline) {
+  bool complete = true;
+  std::vector<std::string> seen;
+  for (const InstanceRef& each : config.instances) {
+    if (contains(seen, each.name)) {
+      report_->error(each.at,
+                     fmt::format("pipeline \"{}\" lists \"{}\" twice", mqtt::printable(config.name),
+                                 mqtt::printable(each.name)),
+                     "a packet meets an instance once; make a second one with [middleware.NAME] "
+                     "and use = \"…\"");
+      continue;
+    }
+    seen.push_back(each.name);
+    if (const Instance* made = instance(each.name)) {
+      pipeline.members.push_back({made->name, made->type});
+      if (made->middleware) pipeline.stack->use(*made->middleware);
+      continue;
+    }
+    complete = false;
+    if (config_.instance(each.name)) continue;  // its table was found wrong
+    std::vector<std::string> names = services_.registry.names();
+    for (const InstanceConfig& other : config_.instances) names.push_back(other.name);
+    std::string help = helpWithName(each.name, names, "there are:");
+    if (each.at.line == 0) help = "this build lacks a middleware of the built-in pipeline";
+    report_->error(each.at, fmt::format("unknown middleware \"{}\"", mqtt::printable(each.name)),
+                   std::move(help));
+  }
+  return complete && !config.instances.empty();
+}
+
+// ----------------------------------------------------------------- checking
+
+/// Whatever is executed has to be answered by somebody in the same pipeline.
+void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pipeline) {
+  for (const Pipeline::Member& member : pipeline.members) {
+    for (const std::string& callback : info(member).executes) {
+      const bool handled =
+          std::any_of(pipeline.members.begin(), pipeline.members.end(),
+                      [&](const auto& other) { return contains(info(other).handles, callback); });
+      if (handled) continue;
+      const std::vector<std::string> handlers = services_.registry.handlersOf(callback);
+      report_->error(
+          locate({config.name, member.instance, {}}),
+          fmt::format("\"{}\" executes {}, and nothing in pipeline \"{}\" handles it",
+                      mqtt::printable(member.instance), callback, mqtt::printable(config.name)),
+          handlers.empty() ? "no middleware of this build handles it"
+                           : fmt::format("add {}{}", handlers.size() > 1 ? "one of: " : "",
+                                         fmt::join(handlers, ", ")));
+    }
+  }
+}
+
+void Pipelines::checkConnect(const PipelineConfig& config, const Pipeline& pipeline) {
+  const auto& all = pipeline.stack->middlewares();
+  if (all.size() != pipeline.members.size() || std::any_of(all.begin(), all.end(), seesConnect))
+    return;
+  std::vector<std::string> names;
+  for (const char* name : {"connection", "session_manager"})
+    if (services_.registry.has(name)) names.push_back(name);
+  report_->error(config.at,
+                 fmt::format("nothing in pipeline \"{}\" answers CONNECT: no client could connect",
+                             mqtt::printable(config.name)),
+                 names.empty() ? "" : fmt::format("add {}", fmt::join(names, ", ")));
+}
+
+/// An instance that was meant to protect something must not be forgotten.
+void Pipelines::checkUnlisted() {
+  for (const InstanceConfig& each : config_.instances) {
+    const bool listed = std::any_of(
+        config_.pipelines.begin(), config_.pipelines.end(), [&](const PipelineConfig& pipeline) {
+          return std::any_of(pipeline.instances.begin(), pipeline.instances.end(),
+                             [&](const InstanceRef& ref) { return ref.name == each.name; });
+        });
+    if (!listed)
+      report_->error(each.section.at,
+                     fmt::format("no pipeline lists \"{}\"", mqtt::printable(each.name)),
+                     "add it to a pipeline, or take its table out");
+  }
+}
+
+void Pipelines::file(const Diagnostics& diagnostics, ConfigReport& report) const {
+  for (const Finding& finding : diagnostics.findings()) {
+    const SourceSpan at = locate(finding.place);
+    std::string message = finding.message;
+    if (at.line == 0 && !finding.place.instance.empty())
+      message = fmt::format("\"{}\": {}", mqtt::printable(finding.place.instance), message);
+    report.add({finding.severity, at, std::move(message), finding.help});
+  }
+}
+
+/// The option if the file says it, else where the pipeline lists the instance,
+/// else its table, else the pipeline.
+SourceSpan Pipelines::locate(const ConfigPlace& place) const {
+  const InstanceConfig* table = config_.instance(place.instance);
+  if (table && !place.option.empty() && table->section.says(place.option))
+    return table->section.valueAt(place.option);
+  const PipelineConfig* pipeline = config_.pipeline(place.pipeline);
+  if (pipeline)
+    for (const InstanceRef& each : pipeline->instances)
+      if (each.name == place.instance && each.at.line != 0) return each.at;
+  if (table) return table->section.at;
+  if (pipeline) return pipeline->at;
+  for (const PipelineConfig& any : config_.pipelines)
+    for (const InstanceRef& each : any.instances)
+      if (each.name == place.instance) return each.at;
+  return {};
+}
+
+// ------------------------------------------------------------------ running
+
+bool Pipelines::start(ConfigReport& report) {
+  Diagnostics diagnostics;
+  for (Instance& each : instances_) {
+    const std::size_t before = diagnostics.errorCount();
+    diagnostics.setPlace({{}, each.name, {}});
+    each.middleware->start(diagnostics);
+    each.started = diagnostics.errorCount() == before;
+  }
+  file(diagnostics, report);
+  if (diagnostics.hasErrors()) stop();
+  return !diagnostics.hasErrors();
+}
+
+void Pipelines::stop() noexcept {
+  for (auto each = instances_.rbegin(); each != instances_.rend(); ++each)
+    if (std::exchange(each->started, false)) each->middleware->stop();
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,238 @@
+#include "middlewares/protocol/outbound_manager.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/stack/stack.hpp"
+#include "core/util/metrics.hpp"
+#include "core/util/timer_wheel.hpp"
+
+namespace mqttstack {
+
+using broker::AckResult;
+using broker::Delivery;
+using broker::DeliveryState;
+using mqtt::Qos;
+using mqtt::ReasonCode;
+
+void OutboundManager::Options::declare(OptionTable<Options>& table) {
+  table
+      .add("max_inflight", &Options::maxInflight,
+           "How many QoS 1 and 2 messages may be under way to a client; less if an MQTT 5 "
+           "client's receive maximum is less.")
+      .range(1, 65'535);
+  table.add("topic_alias_maximum", &Options::topicAliasMaximum,
+            "How many topic aliases are used towards an MQTT 5 client that allows them; 0 for "
+            "none.");
+  table
+      .add("max_output", &Options::maxOutput,
+           "How much may wait to be written to a client that reads slowly. Beyond that QoS 0 "
+           "messages for it are dropped, and others wait in its session's queue.")
+      .range(ByteCount{4096}, ByteCount{1024ULL * 1024 * 1024});
+}
+
+OutboundManager::OutboundManager(Setup& setup, const Options& options)
+    : Middleware{setup},
+      options_{options} {
+  for (std::size_t i = 0; i < kDropReasons; ++i) {
+    const std::string_view reason = toString(static_cast<DropReason>(i));
+    std::string name = "messages_dropped_";
+    for (const char c : reason) name += c == ' ' ? '_' : c;
+    dropped_[i] =
+        &setup.metrics.counter(name, "messages dropped for a receiver: " + std::string{reason});
+  }
+}
+
+mqtt::PacketTypes OutboundManager::packets() const noexcept {
+  return mqtt::PacketType::puback | mqtt::PacketType::pubrec | mqtt::PacketType::pubcomp;
+}
+
+Flow OutboundManager::on(ForwardMessage& message, SyncNext next, Done) {
+  message.result = forward(message);
+  return next();
+}
+
+ForwardResult OutboundManager::forward(ForwardMessage& message) {
+  broker::Session& session = message.session;
+  Client* client = session.client();
+  if (client && !client->connected()) client = nullptr;
+  if (message.message->expires() && message.message->expired(scheduler().now()))  // [v5:3.3.2-5]
+    return drop(session, *message.message, DropReason::expired);
+  if (message.qos == Qos::atMostOnce) return forwardUnacknowledged(message, client);
+
+  Delivery delivery;
+  delivery.message = message.message;
+  delivery.subscriptionIds = message.subscriptionIds;
+  delivery.qos = message.qos;
+  delivery.retain = message.retain;
+  if (client && session.queueEmpty() && hasRoom(*client) && session.window().canSend()) {
+    sendNew(*client, session, std::move(delivery));
+    return ForwardResult::sent;
+  }
+  if (session.ended()) return drop(session, *message.message, DropReason::sessionEnded);
+  // [v5:4.5.0-1] [v311:4.5.0-1]
+  StoreOfflineMessage store{session, std::move(delivery)};
+  stackOf(session).run(store);
+  if (!store.stored) return drop(session, *message.message, store.reason);
+  if (client && !hasRoom(*client)) client->notifyWhenDrained();
+  return ForwardResult::queued;
+}
+
+ForwardResult OutboundManager::forwardUnacknowledged(ForwardMessage& message, Client* client) {
+  if (!client) return drop(message.session, *message.message, DropReason::notConnected);
+  if (!hasRoom(*client)) return drop(message.session, *message.message, DropReason::slowConsumer);
+  OutgoingPublish publish;
+  publish.message = message.message;
+  publish.subscriptionIds = message.subscriptionIds;
+  publish.retain = message.retain;
+  if (client->send(std::move(publish)) == Client::Sent::tooLarge)
+    return drop(message.session, *message.message, DropReason::packetTooLarge);
+  return ForwardResult::sent;
+}
+
+ForwardResult OutboundManager::drop(const broker::Session& session, const broker::Message& message,
+                                    DropReason reason) {
+  dropped_[static_cast<std::size_t>(reason)]->add();
+  Stack& stack = stackOf(session);
+  if (stack.handled<MessageDropped>()) {
+    MessageDropped dropped{session, message, reason};
+    stack.run(dropped);
+  }
+  return ForwardResult::dropped;
+}
+
+/// Puts a delivery into the window and sends its PUBLISH.
+void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery delivery) {
+  Delivery& sent = session.window().send(std::move(delivery));  // [v5:2.2.1-4] [v5:4.3.2-1]
+  OutgoingPublish publish;
+  publish.message = sent.message;
+  publish.subscriptionIds = sent.subscriptionIds;
+  publish.packetId = sent.packetId;
+  publish.qos = sent.qos;
+  publish.retain = sent.retain;
+  sent.dup = true;  // from now on: this is the first time [v5:4.3.2-2] [v5:3.3.1-3]
+  if (client.send(std::move(publish)) != Client::Sent::tooLarge) return;
+  forget(session, sent);
+}
+
+/// A delivery that is larger than the client accepts: as if it had been sent and
+/// acknowledged. [v5:3.1.2-25]
+void OutboundManager::forget(broker::Session& session, const Delivery& delivery) {
+  const std::uint16_t packetId = delivery.packetId;
+  const broker::Acknowledged freed = delivery.qos == Qos::atLeastOnce
+                                         ? session.window().puback(packetId)
+                                         : session.window().pubrec(packetId, true);
+  if (freed.message) drop(session, *freed.message, DropReason::packetTooLarge);
+}
+
+Flow OutboundManager::on(SessionEstablished& established, SyncNext next, Done) {
+  Client& client = established.client;
+  const mqtt::Properties& asked = established.connect.properties;
+  const auto receiveMaximum =
+      asked.number(mqtt::PropertyId::receiveMaximum).value_or(options_.maxInflight);
+  const auto limit = std::min<std::uint32_t>(receiveMaximum, options_.maxInflight);
+  established.session.window().beginConnection(static_cast<std::uint16_t>(limit));  // [v5:4.9.0-1]
+  if (client.isV5()) {
+    // [v5:3.1.2-26] [v5:3.1.2-27]
+    const auto aliases = asked.number(mqtt::PropertyId::topicAliasMaximum).value_or(0);
+    client.sendTopicAliases(
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(aliases, options_.topicAliasMaximum)));
+  }
+  sendMore(client);
+  return next();
+}
+
+Flow OutboundManager::on(ClientDrained& drained, SyncNext next, Done) {
+  if (drained.client.connected() && drained.client.session()) sendMore(drained.client);
+  return next();
+}
+
+/// Sends as much of what waits as the window and the client's output have room
+/// for.
+void OutboundManager::sendMore(Client& client) {
+  broker::Session& session = *client.session();
+  broker::InflightWindow& window = session.window();
+  while (client.connected() && (window.resuming() || !session.queueEmpty())) {
+    if (!hasRoom(client)) return client.notifyWhenDrained();
+    if (window.resuming()) {
+      if (!resend(client, session)) return;
+      continue;
+    }
+    LookupOfflineMessages lookup{session};
+    client.stack().run(lookup);
+    if (!lookup.next) return;
+    const bool expired = lookup.next->message->expired(scheduler().now());  // [v5:3.3.2-5]
+    const bool acknowledged = lookup.next->qos != Qos::atMostOnce;
+    if (!expired && acknowledged && !window.canSend()) return;
+    Delivery delivery = *lookup.next;
+    RemoveOfflineMessages remove{session};
+    client.stack().run(remove);
+    if (expired) {
+      drop(session, *delivery.message, DropReason::expired);
+    } else if (acknowledged) {
+      sendNew(client, session, std::move(delivery));
+    } else {
+      OutgoingPublish publish;
+      publish.message = delivery.message;
+      publish.subscriptionIds = std::move(delivery.subscriptionIds);
+      publish.retain = delivery.retain;
+      if (client.send(std::move(publish)) == Client::Sent::tooLarge)
+        drop(session, *delivery.message, DropReason::packetTooLarge);
+    }
+  }
+}
+
+/// Sends the next of what was under way on an earlier connection. False if that
+/// has to wait for an acknowledgement.
+bool OutboundManager::resend(Client& client, broker::Session& session) {
+  broker::InflightWindow& window = session.window();
+  Delivery* const delivery = window.nextToResend();
+  if (!delivery) return false;
+  const std::uint16_t packetId = delivery->packetId;
+  if (delivery->state == DeliveryState::awaitingPubcomp) {
+    client.send(mqtt::Pubrel{packetId, ReasonCode::success, {}});
+    window.resent(*delivery);
+    return true;
+  }
+  OutgoingPublish publish;
+  publish.message = delivery->message;
+  publish.subscriptionIds = delivery->subscriptionIds;
+  publish.packetId = packetId;
+  publish.qos = delivery->qos;
+  publish.retain = delivery->retain;
+  publish.dup = delivery->dup;  // [v5:3.3.1-1] [v311:3.3.1-1]
+  window.resent(*delivery);
+  // This connection of the client may accept less than the one before did.
+  if (client.send(std::move(publish)) == Client::Sent::tooLarge) forget(session, *delivery);
+  return true;
+}
+
+Flow OutboundManager::handle(Client& client, Packet& packet, Next next, Done done) {
+  broker::InflightWindow& window = client.session()->window();
+  switch (packet.type()) {
+    case mqtt::PacketType::puback:
+      return answered(client, window.puback(packet.as<mqtt::Puback>().packetId), next, done);
+    case mqtt::PacketType::pubrec: {
+      const auto& pubrec = packet.as<mqtt::Pubrec>();
+      const bool failed = mqtt::isFailure(pubrec.code);  // [v5:4.4.0-2]
+      const broker::Acknowledged acknowledged = window.pubrec(pubrec.packetId, failed);
+      // [v5:4.3.3-4]
+      if (!failed && acknowledged.result == AckResult::unknownId)
+        client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::packetIdentifierNotFound, {}});
+      else if (!failed && acknowledged.result != AckResult::wrongState)
+        client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::success, {}});
+      return answered(client, acknowledged, next, done);
+    }
+    default:
+      return answered(client, window.pubcomp(packet.as<mqtt::Pubcomp>().packetId), next, done);
+  }
+}
+
+Flow OutboundManager::answered(Client& client, const broker::Acknowledged& acknowledged, Next next,
+                               Done done) {
+  if (acknowledged.result == AckResult::wrongState) return next(ReasonCode::protocolError);
+  if (acknowledged.result != AckResult::unknownId) sendMore(client);
+  return done();
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "core/stack/callbacks.hpp"
+#include "core/stack/client.hpp"
+#include "core/stack/middleware.hpp"
+#include "core/stack/options.hpp"
+
+namespace mqttstack {
+
+struct Metric;
+
+/// Sends messages: the sender's side of QoS 0, 1 and 2, with packet identifiers,
+/// the window of messages that are under way, and the queue behind it. A
+/// message goes straight to the window only while nothing waits, so first
+/// deliveries keep their order whatever the window. [v5:4.6.0-5]
+///
+/// When a session is resumed, what was under way is sent again first, in the
+/// original order, then what waited. [v5:4.4.0-1] [v311:4.4.0-1]
+class OutboundManager final : public Middleware,
+                              public HandlesPackets,
+                              public Handles<ForwardMessage>,
+                              public Handles<SessionEstablished>,
+                              public Handles<ClientDrained> {
+public:
+  static constexpr std::string_view kName = "outbound_manager";
+  static constexpr std::string_view kSummary =
+      "Sends messages at QoS 0, 1 and 2, within the client's window.";
+
+  struct Options {
+    std::uint16_t maxInflight = 100;
+    std::uint16_t topicAliasMaximum = 16;
+    ByteCount maxOutput{1024 * 1024};
+    static void declare(OptionTable<Options>& table);
+  };
+
+  using Executes = Callbacks<StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages>;
+  using MayExecute = Callbacks<MessageDropped>;
+
+  OutboundManager(Setup& setup, const Options& options);
+
+  mqtt::PacketTypes packets() const noexcept override;
+  Flow handle(Client& client, Packet& packet, Next next, Done done) override;
+  Flow on(ForwardMessage& forward, SyncNext next, Done done) override;
+  Flow on(SessionEstablished& established, SyncNext next, Done done) override;
+  Flow on(ClientDrained& drained, SyncNext next, Done done) override;
+
+private:
+  ForwardResult forward(ForwardMessage& forward);
+  ForwardResult forwardUnacknowledged(ForwardMessage& forward, Client* client);
+  ForwardResult drop(const broker::Session& session, const broker::Message& message,
+                     DropReason reason);
+  Stack& stackOf(const broker::Session& session) const noexcept {
+    return session.stack() ? *session.stack() : home();
+  }
+  void sendNew(Client& client, broker::Session& session, broker::Delivery delivery);
+  void sendMore(Client& client);
+  void forget(broker::Session& session, const broker::Delivery& delivery);
+  bool resend(Client& client, broker::Session& session);
+  bool hasRoom(const Client& client) const noexcept {
+    return client.outputBytes() < options_.maxOutput.count;
+  }
+  Flow answered(Client& client, const broker::Acknowledged& acknowledged, Next next, Done done);
+
+  Options options_;
+  std::array<Metric*, kDropReasons> dropped_{};
+};
+
+}  // namespace mqttstack

@@ -1,0 +1,150 @@
+#include "middlewares/security/authorization.hpp"
+
+#include <string>
+#include <utility>
+
+#include "core/mqtt/text.hpp"
+#include "core/mqtt/topic.hpp"
+#include "core/stack/client.hpp"
+#include "core/stack/stack.hpp"
+#include "core/util/metrics.hpp"
+#include "core/util/timer_wheel.hpp"
+
+namespace mqttstack {
+
+using mqtt::ReasonCode;
+
+namespace {
+
+/// What a failed decision is told as: its own reason if it has one.
+ReasonCode reasonOfFailure(std::error_code error, ReasonCode otherwise) {
+  return error.category() == mqtt::reasonCategory() ? mqtt::reasonOf(error) : otherwise;
+}
+
+/// A denial's reason, which has to be a failure whatever the decider says.
+ReasonCode reasonOf(const Verdict& verdict) {
+  return mqtt::isFailure(verdict.reason) ? verdict.reason : ReasonCode::notAuthorized;
+}
+
+}  // namespace
+
+Authorization::Authorization(Setup& setup, const Options&)
+    : Middleware{setup},
+      denied_{setup.metrics.counter("authorization_denied",
+                                    "messages, subscriptions, wills and deliveries denied")} {}
+
+Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
+  const auto& will = packet.as<mqtt::Connect>().will;
+  if (!will) return next();
+  const broker::IdentityPtr identity = client.identity();
+  return client.stack().call(
+      AuthorizePacket{*identity, Action::will, will->topic, will->qos, will->retain}, next,
+      [this, &client, identity](std::error_code error, AuthorizePacket& question, Next onward,
+                                Done done) {
+        if (client.closing()) return done();  // it must not take over a session any more
+        if (error) return onward(reasonOfFailure(error, ReasonCode::serverUnavailable));
+        if (question.verdict.allowed()) return onward();
+        logDenial(*identity, "leave a will for", question.topic, question.verdict);
+        return onward(reasonOf(question.verdict));
+      });
+}
+
+Flow Authorization::on(RelayMessage& relay, Next next, Done) {
+  const broker::Message& message = *relay.message;
+  if (!message.author()) return next();
+  Stack* const own = relay.client ? &relay.client->stack() : relay.stack;
+  Stack& stack = own ? *own : home();
+  return stack.call(
+      AuthorizePacket{*message.author(), Action::publish, message.topic(), message.qos(),
+                      message.retainFlag()},
+      next, [this](std::error_code error, AuthorizePacket& question, Next onward, Done) {
+        if (error) return onward(reasonOfFailure(error, ReasonCode::implementationSpecificError));
+        if (question.verdict.allowed()) return onward();
+        logDenial(question.identity, "publish to", question.topic, question.verdict);
+        return onward(reasonOf(question.verdict));
+      });
+}
+
+Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
+  if (subscription.refused()) return next();
+  const broker::IdentityPtr identity = subscription.client.identity();
+  return subscription.client.stack().call(
+      AuthorizePacket{*identity, Action::subscribe,
+                      mqtt::splitSharedFilter(subscription.filter).filter,
+                      subscription.options.qos},
+      next,
+      [this, &subscription, identity](std::error_code error, AuthorizePacket& question, Next onward,
+                                      Done done) {
+        if (error) {
+          if (subscription.restoring)
+            return onward(reasonOfFailure(error, ReasonCode::serverUnavailable));
+          subscription.granted = ReasonCode::unspecifiedError;
+          return done();
+        }
+        if (question.verdict.allowed()) return onward();
+        logDenial(*identity, "subscribe to", question.topic, question.verdict);
+        subscription.granted = ReasonCode::notAuthorized;
+        return done();
+      });
+}
+
+Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
+  const broker::Session& session = delivery.session;
+  Stack& stack = session.stack() ? *session.stack() : home();
+  if (!stack.handled<AuthorizeDelivery>()) return next();
+  const broker::Message& message = *delivery.message;
+  if (const broker::IdentityPtr& reader = session.identity()) {
+    AuthorizeDelivery question{*reader, message, delivery.retain};
+    if (!stack.run(question) && question.verdict.allowed()) return next();
+  }
+
+  denied_.add();
+  if (log().wants(LogLevel::debug))
+    log().debug("{} may not read \"{}\"", mqtt::printable(session.clientId()),
+                mqtt::printable(message.topic()));
+  delivery.result = ForwardResult::dropped;
+  MessageDropped dropped{session, message, DropReason::notAuthorized};
+  stack.run(dropped);
+  return done();
+}
+
+void Authorization::logDenial(const broker::Identity& who, std::string_view what,
+                              std::string_view topic, const Verdict& verdict) {
+  denied_.add();
+  const TimePoint now = scheduler().now();
+  if (now - second_ >= std::chrono::seconds{1}) {
+    if (lines_ > kLinesPerSecond)
+      log().info("{} more denials were not written", lines_ - kLinesPerSecond);
+    second_ = now;
+    lines_ = 0;
+  }
+  if (++lines_ > kLinesPerSecond || !log().wants(LogLevel::info)) return;
+  std::string by = "no rule allows it";
+  if (verdict.opinion == Opinion::deny) {
+    by = verdict.by;
+    if (verdict.rule != 0) by += ":" + std::to_string(verdict.rule);
+  }
+  log().info("\"{}\" (user \"{}\") at {} may not {} \"{}\": {}", mqtt::printable(who.clientId()),
+             mqtt::printable(who.principal()), who.address(), what, mqtt::printable(topic), by);
+}
+
+void Authorization::validate(const Stack& stack, Diagnostics& diagnostics) const {
+  const auto own = stack.position(this);
+  const auto requireBefore = [&](std::optional<std::size_t> first, const char* why) {
+    if (!own || !first || *own <= *first) return false;
+    const std::string& other = stack.middlewares()[*first]->name();
+    diagnostics.error("\"" + name() + "\" stands behind \"" + other + "\", which " + why,
+                      "move \"" + name() + "\" before \"" + other + "\"");
+    return true;
+  };
+  if (requireBefore(stack.firstHandler<OpenSession>(), "stores and subscribes without asking"))
+    return;
+  if (requireBefore(stack.firstHandler<ForwardMessage>(), "delivers without asking")) return;
+  if (!stack.handled<AuthorizeDelivery>())
+    diagnostics.warning(
+        "no middleware of the pipeline judges deliveries: a client that was allowed to subscribe "
+        "reads whatever its filter matches, also after its right is gone",
+        "add one that handles authorizeDelivery, such as acl_file");
+}
+
+}  // namespace mqttstack

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <system_error>
+
+#include "core/stack/callbacks.hpp"
+#include "core/stack/middleware.hpp"
+#include "core/stack/options.hpp"
+#include "core/util/clock.hpp"
+
+namespace mqttstack {
+
+struct Metric;
+
+/// Asks, at every moment when somebody is about to do something, whether that
+/// identity may: authorizePacket (and authorizeDelivery) are answered by
+/// others. What nobody allows is denied.
+///
+/// - CONNECT with a will: refused as not authorized if the will may not be
+///   published.
+/// - A message that is relayed, a client's own or a will: judged by its author;
+///   refused, it stops here with the reason. inbound_manager tells an MQTT 5
+///   publisher; an MQTT 3 publisher gets the usual acknowledgement.
+///   [v311:3.3.5-2] Messages without author are the broker's own and pass.
+/// - SUBSCRIBE, filter by filter, and the subscriptions of a session that is
+///   resumed: `granted` becomes "not authorized". `$share/g/f` is judged by `f`.
+/// - Delivery, also of retained messages: dropped for that one receiver, so that
+///   a right that was taken away, or a `#`, reads nothing it should not.
+///
+/// Passes everything else: a PINGREQ needs no permission.
+///
+/// If those who decide fail, nothing is allowed: a message is refused as
+/// "implementation specific error", which makes an MQTT 3 publisher try again
+/// later; a subscription as "unspecified error"; resuming a session fails as a
+/// whole rather than to lose subscriptions for good.
+///
+/// Anything about a client is decided on that client's pipeline. A message whose
+/// author is gone (a will after a restart) is judged on this instance's home.
+class Authorization final : public Middleware,
+                            public HandlesPackets,
+                            public Handles<RelayMessage>,
+                            public Handles<SubscribeTopic>,
+                            public Handles<ForwardMessage> {
+public:
+  static constexpr std::string_view kName = "authorization";
+  static constexpr std::string_view kSummary =
+      "Asks whether a client may publish, subscribe, leave a will, and read what it is sent.";
+  using Options = NoOptions;
+  using Executes = Callbacks<AuthorizePacket>;
+  using MayExecute = Callbacks<AuthorizeDelivery, MessageDropped>;
+
+  Authorization(Setup& setup, const Options& options);
+
+  mqtt::PacketTypes packets() const noexcept override { return mqtt::PacketType::connect; }
+  Flow handle(Client& client, Packet& packet, Next next, Done done) override;
+  Flow on(RelayMessage& relay, Next next, Done done) override;
+  Flow on(SubscribeTopic& subscription, Next next, Done done) override;
+  Flow on(ForwardMessage& delivery, SyncNext next, Done done) override;
+
+  /// It has to stand before whoever stores, subscribes or delivers.
+  void validate(const Stack& stack, Diagnostics& diagnostics) const override;
+
+private:
+  void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
+                 const Verdict& verdict);
+
+  Metric& denied_;
+  // Denials are written at most kLinesPerSecond times a second: a client that
+  // insists does not fill the disk.
+  static constexpr std::size_t kLinesPerSecond = 10;
+  TimePoint second_{};
+  std::size_t lines_ = 0;
+};
+
+}  // namespace mqttstack

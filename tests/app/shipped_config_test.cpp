@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+
+#include "app/manual.hpp"
+#include "middlewares/builtins.hpp"
+#include "tests/app/config_fixture.hpp"
+#include "tests/support/test_certificates.hpp"
+
+using namespace mqttstack;
+using namespace mqttstack::test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const std::filesystem::path kShipped = std::filesystem::path{MQTTSTACK_SOURCES} / "config";
+
+std::string contentOf(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream{path}.rdbuf();
+  return text.str();
+}
+
+/// A directory with the files that the shipped configurations name, as their
+/// comments tell the reader to make them.
+class Installed {
+public:
+  Installed() {
+    std::filesystem::create_directory(directory_.path() / "certs");
+    writeTestCertificates(directory_.path() / "certs");
+    directory_.write("passwd", contentOf(kShipped / "passwd.example"));
+    directory_.write("acl", contentOf(kShipped / "acl.example"));
+  }
+
+  /// What is wrong with a configuration in this directory.
+  std::string problemsOf(const std::string& text) const {
+    Registry registry;
+    registerBuiltins(registry);
+    ConfigReport report;
+    const Config config = readConfig({(directory_.path() / "broker.toml").string(), text}, report);
+    const LogSink silent;
+    const Daemon daemon{config, registry, silent, report};
+    std::ostringstream out;
+    report.print(out, config.source);
+    for (const auto& plan : daemon.listeners())
+      if (plan->pipeline) policies_ += describePolicy(*plan) + "\n";
+    return out.str();
+  }
+  const std::string& policies() const { return policies_; }
+
+private:
+  TemporaryDirectory directory_;
+  mutable std::string policies_;
+};
+
+/// A part of a file with everything that is commented out put in force. Prose has
+/// a space after the hash, what is meant for the broker has none.
+std::string uncommented(const std::string& text) {
+  std::istringstream in{text};
+  std::string all;
+  for (std::string line; std::getline(in, line);) {
+    if (line == "#") line.clear();
+    if (line.size() > 1 && line[0] == '#' && line[1] != ' ') line.erase(0, 1);
+    all += line + "\n";
+  }
+  return all;
+}
+
+const std::string kOthers = "# The options of all other middlewares.";
+
+}  // namespace
+
+TEST_CASE("every configuration that is shipped is good", "[config]") {
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{kShipped}) {
+    if (entry.path().extension() != ".toml") continue;
+    ++files;
+    INFO(entry.path().filename().string());
+    CHECK(Installed{}.problemsOf(contentOf(entry.path())) == "");
+  }
+  CHECK(files >= 2);
+}
+
+TEST_CASE("the packaged configuration opens nothing but loopback", "[config]") {
+  const Installed installed;
+  CHECK(installed.problemsOf(contentOf(kShipped / "mqtt-stackd.toml")) == "");
+  CHECK(installed.policies() == "pipeline \"default\", anonymous allowed, no TLS\n");
+}
+
+TEST_CASE("what the packaged configuration comments out is safe on the network", "[config]") {
+  const Installed installed;
+  const std::string text = contentOf(kShipped / "mqtt-stackd.toml");
+  REQUIRE(text.find(kOthers) != std::string::npos);
+  CHECK(installed.problemsOf(uncommented(text.substr(0, text.find(kOthers)))) == "");
+  CHECK(installed.policies() ==
+        "pipeline \"default\", anonymous allowed, no TLS\n"
+        "pipeline \"secure\", anonymous refused, TLS\n");
+}
+
+TEST_CASE("every table that the packaged configuration comments out is good", "[config]") {
+  const std::string text = contentOf(kShipped / "mqtt-stackd.toml");
+  std::size_t at = text.find(kOthers);
+  REQUIRE(at != std::string::npos);
+  while ((at = text.find("#[middleware.", at)) != std::string::npos) {
+    const std::size_t begin = at + 13;
+    const std::string name = text.substr(begin, text.find(']', begin) - begin);
+    const std::string table = text.substr(at, text.find("\n\n", at) - at);
+    std::vector<std::string> pipeline = builtInPipeline();
+    if (std::find(pipeline.begin(), pipeline.end(), name) == pipeline.end())
+      pipeline.insert(pipeline.begin() + 1, name);
+    std::string list;
+    for (const std::string& each : pipeline) list += '"' + each + "\", ";
+    INFO(name);
+    CHECK(Installed{}.problemsOf("[pipeline]\ndefault = [" + list + "]\n" + uncommented(table)) ==
+          "");
+    at = begin;
+  }
+}
+
+TEST_CASE("the packaged configuration is what the program generates", "[config]") {
+  Registry registry;
+  registerBuiltins(registry);
+  INFO("run: mqtt-stackd describe --toml > config/mqtt-stackd.toml");
+  CHECK(contentOf(kShipped / "mqtt-stackd.toml") == packagedConfig(registry));
+}
+
+TEST_CASE("docs/configuration.md is what the program generates", "[config]") {
+  Registry registry;
+  registerBuiltins(registry);
+  INFO("run: mqtt-stackd describe --markdown > docs/configuration.md");
+  CHECK(contentOf(std::filesystem::path{MQTTSTACK_SOURCES} / "docs/configuration.md") ==
+        configurationManual(registry));
+}
+
+TEST_CASE("the secure configuration lets in nobody unknown, and nobody in the clear", "[config]") {
+  const Installed installed;
+  CHECK(installed.problemsOf(contentOf(kShipped / "secure.toml")) == "");
+  CHECK(installed.policies() == "pipeline \"default\", anonymous refused, TLS\n");
+}

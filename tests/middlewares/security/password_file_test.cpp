@@ -1,0 +1,254 @@
+#include "middlewares/security/password_file.hpp"
+
+#include <chrono>
+#include <crypt.h>
+#include <filesystem>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+#include "middlewares/security/authentication.hpp"
+#include "tests/support/client_fixture.hpp"
+#include "tests/support/temporary_file.hpp"
+
+namespace mqttstack {
+namespace {
+
+using mqtt::ReasonCode;
+using test::AcceptConnect;
+using test::ManualLoop;
+using test::Peer;
+using test::TemporaryFile;
+using test::TestBroker;
+
+std::string hashed(const std::string& password) {
+  crypt_data data{};
+  return crypt_r(password.c_str(), "$6$rounds=1000$salt$", &data);
+}
+
+const TemporaryFile& passwords() {
+  static const TemporaryFile file{"alice:" + hashed("wonder") + "\nbob:" + hashed("builder") +
+                                  "\n"};
+  return file;
+}
+
+/// A pipeline that asks a password file about each CONNECT.
+struct Door {
+  explicit Door(TimeSpan cache = std::chrono::seconds{60}) {
+    broker.use<Authentication>();
+    file = &broker.use<PasswordFile>(PasswordFile::Options{passwords().path(), cache});
+    broker.use<AcceptConnect>();
+    broker.loop.hold();
+  }
+
+  /// A connection whose CONNECT was read, and maybe answered.
+  Peer knock(std::optional<std::string_view> user, std::optional<std::string_view> password,
+             mqtt::ProtocolVersion version = mqtt::ProtocolVersion::v5) {
+    mqtt::Connect connect;
+    connect.version = version;
+    connect.clientId = "client";
+    connect.userName = user;
+    connect.password = password;
+    return broker.connectWith(connect);
+  }
+  /// The same, when the hash is made.
+  ReasonCode enter(std::optional<std::string_view> user, std::optional<std::string_view> password) {
+    Peer peer = knock(user, password);
+    awaitAnswer(peer);
+    return codeFor(peer);
+  }
+  void awaitAnswer(const Peer& peer) {
+    while (!peer.gone() && peer.client().parked()) {
+      broker.loop.await();
+      broker.run();
+    }
+  }
+  static ReasonCode codeFor(Peer& peer) {
+    const auto packets = peer.packets();
+    REQUIRE(packets.size() == 1);
+    return std::get<mqtt::Connack>(packets.front()).code;
+  }
+
+  TestBroker broker;
+  PasswordFile* file;
+};
+
+// The seven cases of a middleware that may answer later. There is no failing
+// open.
+
+TEST_CASE("password_file answers later, from its own thread", "[password_file]") {
+  Door door;
+  Peer peer = door.knock("alice", "wonder");
+  CHECK(peer.client().parked());
+  CHECK(peer.received().empty());
+  door.awaitAnswer(peer);
+  CHECK(Door::codeFor(peer) == ReasonCode::success);
+  CHECK(peer.client().identity()->principal() == "alice");
+  CHECK_FALSE(peer.client().identity()->anonymous());
+}
+
+TEST_CASE("password_file answers at once for a login that it has verified", "[password_file]") {
+  Door door;
+  CHECK(door.enter("alice", "wonder") == ReasonCode::success);
+  Peer again = door.knock("alice", "wonder");
+  CHECK_FALSE(again.client().parked());
+  CHECK(Door::codeFor(again) == ReasonCode::success);
+
+  SECTION("and not for another password or user") {
+    CHECK(door.enter("alice", "wonderer") == ReasonCode::badUserNameOrPassword);
+    CHECK(door.enter("bob", "wonder") == ReasonCode::badUserNameOrPassword);
+    CHECK(door.enter("alicew", "onder") == ReasonCode::badUserNameOrPassword);
+    CHECK(door.enter("alice", std::nullopt) == ReasonCode::badUserNameOrPassword);
+  }
+  SECTION("and not when that was too long ago") {
+    door.broker.advance(std::chrono::seconds{61});
+    CHECK(door.knock("alice", "wonder").client().parked());
+  }
+}
+
+TEST_CASE("password_file remembers nothing if it shall not", "[password_file]") {
+  Door door{TimeSpan::zero()};
+  CHECK(door.enter("alice", "wonder") == ReasonCode::success);
+  CHECK(door.knock("alice", "wonder").client().parked());
+}
+
+TEST_CASE("password_file refuses wrong credentials [v311:3.2.2-5] [v5:3.1.4-2]",
+          "[password_file]") {
+  Door door;
+  CHECK(door.enter("alice", "builder") == ReasonCode::badUserNameOrPassword);
+  CHECK(door.enter("alice", "") == ReasonCode::badUserNameOrPassword);
+  CHECK(door.enter("alice", std::string_view{"wonder\0x", 8}) == ReasonCode::badUserNameOrPassword);
+  CHECK(door.enter("mallory", "builder") == ReasonCode::badUserNameOrPassword);
+  CHECK(door.enter("", "builder") == ReasonCode::badUserNameOrPassword);
+}
+
+TEST_CASE("password_file refuses a user name without password", "[password_file]") {
+  Door door;
+  CHECK(door.enter("alice", std::nullopt) == ReasonCode::badUserNameOrPassword);
+  CHECK(door.enter("mallory", std::nullopt) == ReasonCode::badUserNameOrPassword);
+}
+
+TEST_CASE("password_file has no opinion about a password without user name", "[password_file]") {
+  Door door;
+  Peer peer = door.knock(std::nullopt, "wonder");
+  CHECK(Door::codeFor(peer) == ReasonCode::badUserNameOrPassword);
+}
+
+TEST_CASE("password_file fails closed: what it cannot check comes not in", "[password_file]") {
+  Door door;
+  Peer first = door.knock("alice", "wonder");
+  door.file->stop();
+  door.broker.run();
+  SECTION("when the login waited for it") {
+    CHECK(Door::codeFor(first) == ReasonCode::serverUnavailable);
+    CHECK(first.closed());
+  }
+  SECTION("when its thread doesn't run") {
+    Peer second = door.knock("bob", "builder");
+    CHECK(Door::codeFor(second) == ReasonCode::serverBusy);
+    CHECK(second.closed());
+  }
+}
+
+TEST_CASE("password_file discards the answer for a client that is gone", "[password_file]") {
+  Door door;
+  Peer peer = door.knock("alice", "wonder");
+  peer.reset();
+  CHECK_FALSE(peer.gone());  // pinned by its walk
+  while (!peer.gone()) {
+    door.broker.loop.await();
+    door.broker.run();
+  }
+  CHECK(peer.received().empty());
+  CHECK(door.broker.context.clients() == 0);
+}
+
+TEST_CASE("password_file may answer when everything is over", "[password_file]") {
+  // The broker goes while the hash is being made; a sanitizer would tell.
+  Door door;
+  door.knock("alice", "wonder");
+}
+
+TEST_CASE("password_file lets the next authenticator judge users that it doesn't know",
+          "[password_file]") {
+  TestBroker broker;
+  broker.use<Authentication>();
+  broker.use<PasswordFile>(PasswordFile::Options{passwords().path()});
+  auto& second =
+      broker.on<AuthenticateConnection>([](AuthenticateConnection& login, Next, Done done) {
+        login.verdict.allow("second");
+        return done();
+      });
+  broker.use<AcceptConnect>();
+  broker.loop.hold();
+
+  mqtt::Connect connect;
+  connect.clientId = "client";
+  connect.userName = "carol";
+  connect.password = "x";
+  Peer stranger = broker.connectWith(connect);
+  broker.loop.await();
+  broker.run();
+  CHECK(stranger.client().connected());
+
+  connect.userName = "alice";
+  Peer wrong = broker.connectWith(connect);
+  broker.loop.await();
+  broker.run();
+  CHECK(wrong.closed());
+  CHECK(second.calls == 1);
+}
+
+TEST_CASE("password_file has room for so many logins and no more", "[password_file]") {
+  Door door;
+  std::vector<Peer> peers;
+  for (int i = 0; i < 80; ++i) peers.push_back(door.knock("alice", "wonder"));
+  for (const Peer& peer : peers) door.awaitAnswer(peer);
+  std::size_t busy = 0;
+  for (Peer& peer : peers) {
+    const ReasonCode code = Door::codeFor(peer);
+    CHECK((code == ReasonCode::success || code == ReasonCode::serverBusy));
+    busy += code == ReasonCode::serverBusy;
+  }
+  // 64 wait, one is being hashed, and the thread may have got on meanwhile.
+  CHECK(busy <= 80 - 64);
+}
+
+TEST_CASE("password_file reports what is wrong with its file", "[password_file]") {
+  TestBroker broker;
+  const auto findingsFor = [&](const std::filesystem::path& path) {
+    broker.use<PasswordFile>(PasswordFile::Options{path});
+    return broker.diagnostics.findings();
+  };
+
+  SECTION("that there is none") {
+    const auto findings = findingsFor("/nonexistent/passwd");
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::error);
+    CHECK(findings[0].place.option == "path");
+    CHECK(findings[0].message == "cannot read /nonexistent/passwd: No such file or directory");
+  }
+  SECTION("that it is something else") {
+    const auto findings = findingsFor("/dev/null");
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].message == "cannot read /dev/null: it is not a regular file");
+  }
+  SECTION("that everybody can read it") {
+    const TemporaryFile file{"# nobody\n"};
+    std::filesystem::permissions(file.path(), std::filesystem::perms{0644});
+    const auto findings = findingsFor(file.path());
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::warning);
+    CHECK(findings[0].help == "chmod 640 " + file.path().string());
+  }
+  SECTION("every bad line, by its number") {
+    const TemporaryFile file{"alice:" + hashed("x") + "\nbob\ncarol:plain\n"};
+    const auto findings = findingsFor(file.path());
+    REQUIRE(findings.size() == 2);
+    CHECK(findings[0].message.starts_with(file.path().string() + ":2: "));
+    CHECK(findings[1].message.starts_with(file.path().string() + ":3: "));
+  }
+}
+
+}  // namespace
+}  // namespace mqttstack
