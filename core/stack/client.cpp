@@ -450,10 +450,15 @@ Client::Sent Client::send(OutgoingPublish publish) {
 }
 
 void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
+  // The session may have moved on to another connection, on which the client has
+  // sent this PUBLISH again and waits for the answer.
+  Client& receiver =
+      qos == mqtt::Qos::exactlyOnce && session_ && session_->client() ? *session_->client() : *this;
+  const bool v5 = receiver.isV5();
   // [v5:3.4.2-1] [v5:3.5.2-1]
-  if (isV5() && !mqtt::isLegalReason(PacketType::puback, code, mqtt::Sender::server))
+  if (v5 && !mqtt::isLegalReason(PacketType::puback, code, mqtt::Sender::server))
     code = ReasonCode::unspecifiedError;
-  const bool deniedV3 = !isV5() && code == ReasonCode::notAuthorized;
+  const bool deniedV3 = !v5 && code == ReasonCode::notAuthorized;
   const bool refused = mqtt::isFailure(code) && !deniedV3;
   if (deniedV3) code = ReasonCode::success;
   if (qos == mqtt::Qos::exactlyOnce && session_) {
@@ -462,15 +467,11 @@ void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code)
     else
       session_->incoming().markReceived(packetId);
   }
-  if (refused && !isV5()) return close(code);  // [v311:4.8.0-2]
-  if (qos == mqtt::Qos::atLeastOnce) {
-    send(mqtt::Puback{packetId, code, {}});
-    return;
-  }
-  // The session may have moved on to another connection, on which the client has
-  // sent this PUBLISH again and waits for the answer.
-  Client* const receiver = session_ && session_->client() ? session_->client() : this;
-  receiver->send(mqtt::Pubrec{packetId, code, {}});
+  if (refused && !v5) return receiver.close(code);  // [v311:4.8.0-2]
+  if (qos == mqtt::Qos::atLeastOnce)
+    receiver.send(mqtt::Puback{packetId, code, {}});
+  else
+    receiver.send(mqtt::Pubrec{packetId, code, {}});
 }
 
 void Client::writeOutput() {
@@ -522,7 +523,10 @@ void Client::queueFarewell(ReasonCode reason, std::string_view reasonString) {
     if (!isV5() && mqtt::toConnackReturnCode(reason) == 0) return;  // [v311:3.2.2-6]
     if (isV5() && !mqtt::isLegalReason(PacketType::connack, reason, mqtt::Sender::server))
       reason = ReasonCode::unspecifiedError;
-    enqueue(mqtt::Connack{false, reason, properties.properties()});
+    mqtt::Connack connack{false, reason, properties.properties()};
+    // [v5:3.1.2-24] [v5:3.2.2-19]
+    if (mqtt::encodedSize(connack, version_) > peerMaximumPacketSize_) connack.properties = {};
+    if (mqtt::encodedSize(connack, version_) <= peerMaximumPacketSize_) enqueue(connack);
   } else if (phase_ == Phase::connected && isV5()) {
     if (!mqtt::isLegalReason(PacketType::disconnect, reason, mqtt::Sender::server))
       reason = ReasonCode::unspecifiedError;

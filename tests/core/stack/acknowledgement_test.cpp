@@ -190,6 +190,39 @@ TEST_CASE("an acknowledgement may outlive its connection", "[acknowledgement]") 
   CHECK(p.peer->gone());
 }
 
+TEST_CASE("a QoS 2 message is acknowledged on the connection that its session has by now",
+          "[acknowledgement]") {
+  const auto version = GENERATE(ProtocolVersion::v311, ProtocolVersion::v5);
+  Publisher p{ProtocolVersion::v5};
+  p.session->attach(p.client(), p.broker.stack(), p.client().identity());
+  Acknowledgement one = p.open(1, Qos::atLeastOnce);
+  Acknowledgement two = p.open(2, Qos::exactlyOnce);
+  Acknowledgement three = p.open(3, Qos::exactlyOnce);
+  p.peer->reset();
+  p.session->detach(p.broker.scheduler.now());
+  Peer again = p.broker.connect(version);
+  again.client().setSession(p.session);
+  p.session->attach(again.client(), p.broker.stack(), again.client().identity());
+
+  one.release();
+  two.release();
+  p.broker.run();
+  CHECK(again.received() == hex("50 02 0002"));
+  three.fail(ReasonCode::quotaExceeded);
+  p.broker.run();
+  CHECK(p.session->incoming().state(3) == IncomingState::absent);
+  CHECK(again.received() ==
+        (version == ProtocolVersion::v5 ? hex("50 04 0003 97 00") : std::string{}));
+  CHECK(again.closed() == (version != ProtocolVersion::v5));
+}
+
+TEST_CASE("a code that PUBACK doesn't have is told as unspecified [v5:3.4.2-1]",
+          "[acknowledgement]") {
+  Publisher p{ProtocolVersion::v5};
+  p.open(1, Qos::atLeastOnce).fail(ReasonCode::serverShuttingDown);
+  CHECK(p.received() == hex("40 04 0001 80 00"));
+}
+
 TEST_CASE("an acknowledgement that is moved over lets go of what it held", "[acknowledgement]") {
   Publisher p{ProtocolVersion::v311};
   Acknowledgement one = p.open(1, Qos::atLeastOnce);

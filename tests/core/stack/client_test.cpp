@@ -82,6 +82,19 @@ bool isPublishTo(const Packet& packet, std::string_view topic) {
   return packet.type() == PacketType::publish && packet.as<mqtt::Publish>().topic == topic;
 }
 
+/// An MQTT 5 client that has limits.
+Peer connectLimited(TestBroker& broker, std::uint32_t maximumPacketSize,
+                    bool problemInformation = true) {
+  mqtt::PropertyWriter writer;
+  writer.add(PropertyId::maximumPacketSize, maximumPacketSize)
+      .add(PropertyId::requestProblemInformation, problemInformation ? 1U : 0U);
+  mqtt::Connect connect;
+  connect.version = ProtocolVersion::v5;
+  connect.clientId = "limited";
+  connect.properties = writer.properties();
+  return broker.connectWith(connect);
+}
+
 mqtt::Properties onlyReason(std::string_view text) {
   mqtt::PropertyWriter writer;
   writer.add(PropertyId::reasonString, text);
@@ -352,13 +365,27 @@ TEST_CASE("a CONNECT that no middleware answers is an error of the pipeline", "[
   CHECK(broker.logged(LogLevel::error) == 1);
 }
 
-TEST_CASE("a SUBSCRIBE that no middleware answers ends the connection", "[client]") {
+TEST_CASE("a packet that nobody answers ends the connection, if an answer is due", "[client]") {
   TestBroker broker;
-  broker.use<AcceptConnect>();
-  Peer peer = broker.connect(ProtocolVersion::v5);
-  peer.send(frame(0x82, hex("0001 00 0001 'a' 00")));
-  CHECK(peer.received() == hex("E0 02 83 00"));
-  CHECK(broker.logged(LogLevel::warning) == 1);
+  broker.useNamed<test::PacketStub>("accepts", PacketType::connect,
+                                    [](Client& client, Packet&, Next next, Done) {
+                                      client.sendAccepting(mqtt::Connack{});
+                                      return next();
+                                    });
+  const auto answer = [&](std::string_view bytes) {
+    Peer peer = broker.connect(ProtocolVersion::v5);
+    peer.send(bytes);
+    return peer.received();
+  };
+  CHECK(answer(hex("82 07 0001 00 0001 'a' 00")) == hex("E0 02 83 00"));
+  CHECK(answer(hex("A2 06 0001 00 0001 'a'")) == hex("E0 02 83 00"));
+  CHECK(answer(hex("C0 00")) == hex("E0 02 83 00"));
+  CHECK(answer(hex("62 02 0001")) == hex("E0 02 83 00"));
+  CHECK(answer(hex("32 06 0001 't' 0001 00")) == hex("E0 02 83 00"));
+  CHECK(broker.logged(LogLevel::warning) == 5);
+  CHECK(answer(hex("30 04 0001 't' 00")).empty());
+  CHECK(answer(hex("40 02 0001")).empty());
+  CHECK(broker.logged(LogLevel::warning) == 5);
 }
 
 // --- deferral
@@ -623,34 +650,33 @@ TEST_CASE("a message has no properties that were meant for us alone", "[client]"
 
 TEST_CASE("a packet too large for the peer goes without its explanation [v5:3.4.2-2]", "[client]") {
   Accepting broker;
-  Peer peer = broker.connect(ProtocolVersion::v5);
-  Client& client = peer.client();
   const mqtt::Puback wordy{1, ReasonCode::quotaExceeded, onlyReason("because")};
-
-  client.limitOutput(100, true);
-  CHECK(client.send(wordy));
-  broker.run();
-  CHECK(peer.received() == hex("40 0E 0001 97 0A 1F 0007 'because'"));
-
-  client.limitOutput(10, true);
-  CHECK(client.send(wordy));
-  broker.run();
-  CHECK(peer.received() == hex("40 04 0001 97 00"));
-
-  client.limitOutput(5, true);
-  CHECK_FALSE(client.send(wordy));
-  CHECK(client.send(mqtt::Pingresp{}));
-  broker.run();
-  CHECK(peer.received() == hex("D0 00"));
+  const auto sent = [&](std::uint32_t limit) {
+    Peer peer = connectLimited(broker, limit);
+    peer.received();
+    const bool sends = peer.client().send(wordy);
+    CHECK(peer.client().send(mqtt::Pingresp{}));
+    broker.run();
+    std::string bytes = peer.received();
+    CHECK(sends == (bytes.size() > 2));
+    return bytes;
+  };
+  CHECK(sent(16) == hex("40 0E 0001 97 0A 1F 0007 'because' D0 00"));
+  CHECK(sent(15) == hex("40 04 0001 97 00 D0 00"));
+  CHECK(sent(6) == hex("40 04 0001 97 00 D0 00"));
+  CHECK(sent(5) == hex("D0 00"));
 }
 
 TEST_CASE("who wants no problem information gets none [v5:3.1.2-29]", "[client]") {
   Accepting broker;
-  Peer peer = broker.connect(ProtocolVersion::v5);
-  peer.client().limitOutput(UINT32_MAX, false);
+  Peer peer = connectLimited(broker, 1'000, false);
+  peer.received();
   CHECK(peer.client().send(mqtt::Puback{1, ReasonCode::quotaExceeded, onlyReason("because")}));
   broker.run();
   CHECK(peer.received() == hex("40 04 0001 97 00"));
+  peer.client().close(ReasonCode::serverBusy, "may be said");
+  broker.run();
+  CHECK(peer.received().find("may be said") != std::string::npos);
 }
 
 TEST_CASE("AUTH may go before CONNACK, and keeps what it needs", "[client]") {
@@ -659,14 +685,11 @@ TEST_CASE("AUTH may go before CONNACK, and keeps what it needs", "[client]") {
   writer.add(PropertyId::authenticationMethod, "m").add(PropertyId::reasonString, "why");
   broker.onPackets(PacketType::connect, [&](Client& client, Packet&, Next next, Done) {
     CHECK_FALSE(client.send(mqtt::Pingresp{}));
-    client.limitOutput(UINT32_MAX, false);
     CHECK(client.send(mqtt::Auth{ReasonCode::continueAuthentication, writer.properties()}));
     return next();
   });
   broker.use<AcceptConnect>();
-  mqtt::Connect connect;
-  connect.version = ProtocolVersion::v5;
-  Peer peer = broker.connectWith(connect);
+  Peer peer = connectLimited(broker, 1'000, false);
   const auto packets = peer.packets();
   REQUIRE(packets.size() == 2);
   CHECK(std::get<mqtt::Auth>(packets[0]).properties.encoded() == hex("15 0001 'm'"));
@@ -674,23 +697,24 @@ TEST_CASE("AUTH may go before CONNACK, and keeps what it needs", "[client]") {
 
 TEST_CASE("a PUBLISH too large for the peer is not sent [v5:3.1.2-24]", "[client]") {
   Accepting broker;
-  Peer peer = broker.connect(ProtocolVersion::v5);
-  Client& client = peer.client();
   broker::MessageFields fields;
   fields.topic = "t";
   fields.payload = "1234567890";
   const auto message = broker::Message::create(std::move(fields));
-  const auto publish = [&] {
+  const auto publishTo = [&](const Peer& peer) {
     OutgoingPublish out;
     out.message = message;
-    return out;
+    return peer.client().send(std::move(out));
   };
-  client.limitOutput(16, true);
-  CHECK(client.send(publish()) == Client::Sent::yes);
-  client.limitOutput(15, true);
-  CHECK(client.send(publish()) == Client::Sent::tooLarge);
+  Peer wide = connectLimited(broker, 16);
+  Peer narrow = connectLimited(broker, 15);
+  wide.received();
+  narrow.received();
+  CHECK(publishTo(wide) == Client::Sent::yes);
+  CHECK(publishTo(narrow) == Client::Sent::tooLarge);
   broker.run();
-  CHECK(peer.received() == frame(0x30, hex("0001 't' 00 '1234567890'")));
+  CHECK(wide.received() == frame(0x30, hex("0001 't' 00 '1234567890'")));
+  CHECK(narrow.received().empty());
   CHECK(broker.metrics.value("publish_sent") == 1);
 }
 
@@ -704,24 +728,17 @@ TEST_CASE(
       .add(PropertyId::reasonString, "welcome")
       .add(PropertyId::responseInformation, "")
       .addUserProperty("a", "b");
-  std::uint32_t limit = 0;
   bool accepted = false;
   broker.onPackets(PacketType::connect, [&](Client& client, Packet&, Next, Done done) {
-    client.limitOutput(limit, true);
     accepted = client.sendAccepting(mqtt::Connack{false, ReasonCode::success, writer.properties()});
     CHECK(client.connected() == accepted);
     return done();
   });
-  mqtt::Connect connect;
-  connect.version = ProtocolVersion::v5;
-
-  limit = 20;
-  Peer fits = broker.connectWith(connect);
+  Peer fits = connectLimited(broker, 20);
   CHECK(accepted);
   CHECK(fits.received() == hex("20 09 00 00 06 21 0005 1A 0000"));
 
-  limit = 6;
-  Peer doesNot = broker.connectWith(connect);
+  Peer doesNot = connectLimited(broker, 6);
   CHECK_FALSE(accepted);
   CHECK(doesNot.received().empty());
   CHECK(doesNot.gone());
@@ -730,11 +747,21 @@ TEST_CASE(
 TEST_CASE("a DISCONNECT too large for the peer goes without its explanation [v5:3.14.2-3]",
           "[client]") {
   Accepting broker;
-  Peer peer = broker.connect(ProtocolVersion::v5);
-  peer.client().limitOutput(8, true);
+  Peer peer = connectLimited(broker, 8);
+  peer.received();
   peer.client().close(ReasonCode::serverShuttingDown, "for good");
   broker.run();
   CHECK(peer.received() == hex("E0 02 8B 00"));
+}
+
+TEST_CASE("a refusing CONNACK fits the peer, too", "[client]") {
+  TestBroker broker;
+  broker.onPackets(PacketType::connect, [](Client& client, Packet&, Next, Done done) {
+    client.close(ReasonCode::notAuthorized, "a reason of some length");
+    return done();
+  });
+  CHECK(connectLimited(broker, 10).received() == hex("20 03 00 87 00"));
+  CHECK(connectLimited(broker, 4).received().empty());
 }
 
 // --- writing

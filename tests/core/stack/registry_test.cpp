@@ -7,6 +7,7 @@
 
 #include "core/util/metrics.hpp"
 #include "tests/support/manual_clock.hpp"
+#include "tests/support/manual_loop.hpp"
 
 namespace mqttstack {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 /// What an instance needs to be made.
 struct Workshop {
   std::unique_ptr<Middleware> make(std::string_view type, const OptionValues& values = {}) {
-    Setup setup{"instance", fields, scheduler, metrics, sink};
+    Setup setup{"instance", fields, scheduler, metrics, sink, loop};
     return registry.make(type, setup, values, "/etc", diagnostics);
   }
   Registry registry;
@@ -22,6 +23,7 @@ struct Workshop {
   test::ManualScheduler scheduler;
   Metrics metrics;
   LogSink sink;
+  test::ManualLoop loop;
   Diagnostics diagnostics;
 };
 
