@@ -13,6 +13,7 @@
 #include "app/daemon.hpp"
 #include "app/describe.hpp"
 #include "app/log_setup.hpp"
+#include "app/manual.hpp"
 #include "core/mqtt/text.hpp"
 
 namespace mqttstack {
@@ -23,6 +24,7 @@ struct Arguments {
   bool check = false;
   bool quiet = false;
   bool markdown = false;
+  bool toml = false;
   std::string describedName;
   std::optional<std::string> logLevel;
   std::optional<std::string> logFormat;
@@ -134,6 +136,10 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
     std::cout << configurationManual(registry);
     return ExitCode::success;
   }
+  if (arguments.toml) {
+    std::cout << packagedConfig(registry);
+    return ExitCode::success;
+  }
   if (arguments.describedName.empty()) {
     std::cout << describeAll(registry);
     return ExitCode::success;
@@ -181,6 +187,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
                           "The middleware, or \"listener\", \"tls\", \"log\"");
   describeApp->add_flag("--markdown", arguments.markdown,
                         "Print the whole reference, which is docs/configuration.md");
+  describeApp->add_flag("--toml", arguments.toml,
+                        "Print a configuration with every option, which is what packages install");
   CLI::App* listApp = app.add_subcommand("list-middlewares", "The same as describe without a name");
 
   try {

@@ -10,6 +10,19 @@
 /// the declarations that also read the file.
 namespace mqttstack {
 
+/// A table of the file that belongs to no middleware.
+struct ConfigTableInfo {
+  std::string name;
+  std::string summary;
+  std::vector<OptionInfo> options;
+};
+
+/// `[[listener]]`, its `tls`, and `[log]`.
+std::vector<ConfigTableInfo> configTables();
+
+/// Breaks text into lines of at most 88 characters, each after `indent`.
+std::string wrapped(std::string_view text, std::string_view indent);
+
 /// One line per middleware.
 std::string describeAll(const Registry& registry);
 
@@ -19,8 +32,5 @@ std::string describe(const Registry& registry, std::string_view name);
 
 /// What describe() knows.
 std::vector<std::string> describableNames(const Registry& registry);
-
-/// The whole of docs/configuration.md.
-std::string configurationManual(const Registry& registry);
 
 }  // namespace mqttstack

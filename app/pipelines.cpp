@@ -86,7 +86,7 @@ void Pipelines::makeInstances() {
   for (const InstanceConfig& each : config_.instances) {
     const SourceSpan typeAt = each.section.valueAt("use");
     if (registry.has(each.type)) {
-      makeInstance(each.name, &each.section, typeAt, each.type);
+      makeInstance(each.name, &each.section, each.section.at, each.type);
     } else if (each.section.says("use")) {
       report_->error(typeAt, fmt::format("unknown middleware \"{}\"", mqtt::printable(each.type)),
                      helpWithName(each.type, registry.names(), "there are:"));
@@ -112,22 +112,20 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
                              const std::string& type) {
   const OptionValues values =
       section ? optionValues(*section, services_.registry.info(type)) : OptionValues{};
-  Setup setup{name, fields_, services_.scheduler, services_.metrics, services_.log,
-              services_.loop};
+  Setup setup{name, fields_, services_.scheduler, services_.metrics, services_.log, services_.loop};
   Diagnostics diagnostics;
   diagnostics.setPlace({{}, name, {}});
   Instance made{name, type, nullptr, false};
   made.middleware = services_.registry.make(type, setup, values, config_.base, diagnostics);
   for (const Finding& finding : diagnostics.findings()) {
-    const bool unknown = section && finding.message.starts_with("unknown option");
-    const SourceSpan where = unknown   ? section->keyAt(finding.place.option)
-                             : section ? section->valueAt(finding.place.option)
-                                       : at;
-    const bool absent = !section || !section->says(finding.place.option);
-    report_->add({finding.severity, where,
-                  absent ? fmt::format("\"{}\": {}", mqtt::printable(name), finding.message)
-                         : finding.message,
-                  finding.help});
+    const std::string& option = finding.place.option;
+    const bool said = section && section->says(option);
+    SourceSpan where = at;
+    if (said) where = isOption(type, option) ? section->valueAt(option) : section->keyAt(option);
+    report_->add(
+        {finding.severity, where,
+         said ? finding.message : fmt::format("\"{}\": {}", mqtt::printable(name), finding.message),
+         finding.help});
   }
   // Its pipelines are checked all the same, with what is right of its options.
   if (!made.middleware) {
@@ -136,6 +134,12 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
                                               config_.base, ignored);
   }
   instances_.push_back(std::move(made));
+}
+
+bool Pipelines::isOption(const std::string& type, std::string_view name) const {
+  const std::vector<OptionInfo>& options = services_.registry.info(type).options;
+  return std::any_of(options.begin(), options.end(),
+                     [name](const OptionInfo& option) { return option.name == name; });
 }
 
 void Pipelines::wire(const PipelineConfig& config) {

@@ -68,8 +68,10 @@ private:
     bool started = false;
   };
 
-  void makeInstance(const std::string& name, const ConfigSection* section, SourceSpan typeAt,
+  /// `section` may be null; `at` is where to report what stands in none of its lines.
+  void makeInstance(const std::string& name, const ConfigSection* section, SourceSpan at,
                     const std::string& type);
+  bool isOption(const std::string& type, std::string_view name) const;
   void makeInstances();
   void wire(const PipelineConfig& pipeline);
   bool addMembers(const PipelineConfig& config, Pipeline& pipeline);

@@ -1,27 +1,12 @@
 #include "app/describe.hpp"
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
 #include <catch2/catch.hpp>
 
-#include "middlewares/builtins.hpp"
 #include "tests/app/config_fixture.hpp"
 
 using namespace mqttstack;
 using namespace mqttstack::test;
 using Catch::Matchers::Contains;
-
-namespace {
-
-std::string contentOf(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream{path}.rdbuf();
-  return text.str();
-}
-
-}  // namespace
 
 TEST_CASE("a middleware is described with its options and callbacks", "[describe]") {
   Registry registry;
@@ -72,12 +57,4 @@ TEST_CASE("the tables that are no middlewares are described alike", "[describe]"
                  Contains("  max_packet_size (size, default \"1MiB\", \"1KiB\" to \"256MiB\")"));
   CHECK_THAT(describe(registry, "log"), Contains("  level (string, default \"info\", one of"));
   CHECK_THAT(describe(registry, "tls"), Contains("  certificate (path, required)\n"));
-}
-
-TEST_CASE("docs/configuration.md is what the program generates", "[describe]") {
-  Registry registry;
-  registerBuiltins(registry);
-  INFO("run: mqtt-stackd describe --markdown > docs/configuration.md");
-  CHECK(contentOf(std::filesystem::path{MQTTSTACK_SOURCES} / "docs/configuration.md") ==
-        configurationManual(registry));
 }
