@@ -1,10 +1,8 @@
 #include "app/manual.hpp"
 
-#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 
-#include "app/config.hpp"
 #include "app/describe.hpp"
 
 namespace mqttstack {
@@ -55,7 +53,7 @@ bind = "127.0.0.1:1883"
 [[listener]]                      # the network: TLS, and clients have to say who they are
 bind     = "0.0.0.0:8883"
 pipeline = "secure"
-tls      = { certificate = "certs/server.crt", key = "certs/server.key" }
+tls      = { certificate = "server.crt", key = "server.key" }
 
 [pipeline]                        # order here is order of work
 default = ["connection", "keep_alive", "last_will", "memory_backend", "session_manager",
@@ -93,105 +91,87 @@ The command line wins over `[log]`: `--log-level`, `--log-format`.
 
 // ------------------------------------------------------- the packaged file
 
-constexpr std::string_view kPackagedBegin = R"(# The configuration of mqtt-stackd.
+constexpr std::string_view kPackagedBegin =
+    R"toml(# mqtt-stackd: an MQTT broker that is nothing but a pipeline of middlewares.
 #
-# As it stands, the broker serves this machine only, and asks nobody for a password. Lines that
-# begin with "# " explain; a "#" with no space behind it stands before settings, most of them with
-# their defaults: take it away to make one count. Paths are relative to this file's directory.
+#   mqtt-stackd check --config FILE    tells everything that is wrong with a file
+#   mqtt-stackd describe keep_alive    tells what can be set for a middleware
 #
-# After a change:    mqtt-stackd check --config FILE
-# About an option:   mqtt-stackd describe NAME
+# As it stands, the broker serves this machine only and asks nobody for a password. Lines that begin
+# with # and no space behind it are a second way in, for the network: TLS, users, and what each of
+# them may do. Take away their # when you have made these three, beside this file:
+#
+#   the users         echo "alice:$(openssl passwd -6)" >> passwd && chmod 600 passwd
+#   their rights      printf '%s\n' 'user alice' 'topic readwrite home/#' >> acl
+#   the certificate   server.crt and server.key, in PEM: from your authority, or for a trial
+#                     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+#                       -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+#                       -keyout server.key -out server.crt
 
-)";
+[log]
+level = "info"
 
-constexpr std::string_view kPackagedNetwork =
-    R"toml(# The way onto the network: encrypted, for users with a password, within the rules of an ACL
-# file. Take the "#" away from here down to [middleware.acl_file], and make, in this directory,
-# readable by the broker's user and not by everybody:
-#
-#   certs/server.crt and certs/server.key, the certificate (with the intermediate ones) and its key
-#   passwd:   echo "alice:$(mkpasswd -m yescrypt)" >> passwd       (or: openssl passwd -6)
-#   acl:      printf 'user alice\ntopic readwrite home/#\n' > acl
-#
+[[listener]]
+name = "local"
+bind = "127.0.0.1:1883"
+
 #[[listener]]
-#name = "secure"
-#bind = "0.0.0.0:8883"
+#name     = "network"
+#bind     = "0.0.0.0:8883"
 #pipeline = "secure"
-#tls = { certificate = "certs/server.crt", key = "certs/server.key" }
+#tls      = { certificate = "server.crt", key = "server.key" }
 
-# Pipelines: the middlewares that clients meet, in the order of work. Without this table there is
-# "default", as below.
-#[pipeline]
+# A packet meets these middlewares from left to right.
+[pipeline]
+default = ["connection", "keep_alive", "last_will", "memory_backend", "session_manager",
+           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
+#secure  = ["connection", "authentication", "password_file", "authorization", "acl_file",
+#           "keep_alive", "last_will", "memory_backend", "session_manager",
+#           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
+
+#[middleware.password_file]
+#path = "passwd"
+
+#[middleware.acl_file]
+#path = "acl"
+
+# Every other option there is, with its default. To change one, write its table and the option
+# above, without the ##; a middleware that no pipeline lists has to be added to one as well.
+
 )toml";
-
-/// What protects a listener on the network, in its place in the pipeline.
-const std::vector<std::string>& protections() {
-  static const std::vector<std::string> kNames{"authentication", "password_file", "authorization",
-                                               "acl_file", "rate_limit"};
-  return kNames;
-}
-
-std::string commented(std::string_view text) {
-  std::string all;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    all += '#';
-    all += text.substr(begin, end - begin);
-    all += '\n';
-    begin = end + 1;
-  }
-  return all;
-}
-
-/// Lines of a list go on right behind the "#": one with a space would explain.
-std::string pipelineLine(std::string_view name, const std::vector<std::string>& instances) {
-  std::string text = fmt::format("{} = [", name);
-  std::size_t width = text.size();
-  for (const std::string& instance : instances) {
-    const bool first = &instance == &instances.front();
-    if (!first && width + instance.size() > 90) {
-      text += ",\n";
-      width = 0;
-    } else if (!first) {
-      text += ", ";
-    }
-    text += '"' + instance + '"';
-    width += instance.size() + 4;
-  }
-  return commented(text + "]");
-}
 
 /// A value for an option that has no default.
 std::string exampleValue(std::string_view middleware, const OptionInfo& option) {
-  constexpr std::array<std::array<std::string_view, 2>, 2> kFiles{
-      {{"password_file", "passwd"}, {"acl_file", "acl"}}};
-  for (const auto& [name, file] : kFiles)
-    if (name == middleware && option.name == "path") return fmt::format("\"{}\"", file);
+  struct Example {
+    std::string_view owner;
+    std::string_view option;
+    std::string_view value;
+  };
+  constexpr std::array<Example, 6> kExamples{
+      {{"acl_file", "path", "\"acl\""},
+       {"listener", "bind", "\"127.0.0.1:1883\""},
+       {"listener", "tls", "{ certificate = \"server.crt\", key = \"server.key\" }"},
+       {"password_file", "path", "\"passwd\""},
+       {"tls", "certificate", "\"server.crt\""},
+       {"tls", "key", "\"server.key\""}}};
+  for (const Example& example : kExamples)
+    if (example.owner == middleware && example.option == option.name)
+      return std::string{example.value};
   return fmt::format("\"{}\"", option.name);
 }
 
-std::string exampleOptions(std::string_view owner, const std::vector<OptionInfo>& options) {
-  std::string text;
+std::string exampleTable(std::string_view header, std::string_view owner, std::string_view summary,
+                         const std::vector<OptionInfo>& options) {
+  std::string text = wrapped(summary, "# ") + fmt::format("##{}\n", header);
   for (const OptionInfo& option : options) {
     std::string comment = option.text;
     if (!option.range.empty()) comment += fmt::format(" ({})", option.range);
     text += wrapped(comment, "# ");
-    text += fmt::format("#{} = {}\n", option.name,
-                        option.required ? exampleValue(owner, option) : option.defaultValue);
+    text += fmt::format(
+        "##{} = {}\n", option.name,
+        option.defaultValue.empty() ? exampleValue(owner, option) : option.defaultValue);
   }
   return text;
-}
-
-std::string exampleTable(const MiddlewareInfo& info) {
-  return fmt::format("{}#[middleware.{}]\n{}\n", wrapped(info.summary, "# "), info.name,
-                     exampleOptions(info.name, info.options));
-}
-
-const std::vector<OptionInfo>& optionsOfTable(const std::vector<ConfigTableInfo>& tables,
-                                              std::string_view name) {
-  return std::find_if(tables.begin(), tables.end(),
-                      [name](const auto& each) { return each.name == name; })
-      ->options;
 }
 
 }  // namespace
@@ -214,40 +194,14 @@ std::string configurationManual(const Registry& registry) {
 }
 
 std::string packagedConfig(const Registry& registry) {
-  const std::vector<ConfigTableInfo> tables = configTables();
   std::string text{kPackagedBegin};
-  text += "#[log]\n" + exampleOptions("log", optionsOfTable(tables, "log")) + "\n";
-
-  text += "[[listener]]\n";
-  for (const OptionInfo& option : optionsOfTable(tables, "listener")) {
-    if (option.name == "tls") continue;  // shown below, where it is needed
-    text += wrapped(option.text, "# ");
-    if (option.name == "bind")
-      text += "bind = \"127.0.0.1:1883\"\n";
-    else if (option.name == "name")
-      text += "name = \"local\"\n";
-    else if (option.name == "allow_anonymous")
-      text += "#allow_anonymous = true\n";
-    else
-      text += fmt::format("#{} = {}\n", option.name, option.defaultValue);
+  for (const ConfigTableInfo& table : configTables())
+    text += exampleTable(table.header, table.name, table.summary, table.options) + "\n";
+  for (const std::string& name : registry.names()) {
+    const MiddlewareInfo& info = registry.info(name);
+    if (!info.options.empty())
+      text += exampleTable("[middleware." + name + "]", name, info.summary, info.options) + "\n";
   }
-  text += '\n';
-
-  text += kPackagedNetwork;
-  std::vector<std::string> secure = builtInPipeline();
-  secure.insert(secure.begin() + 1, protections().begin(), protections().end());
-  text += pipelineLine("default", builtInPipeline()) + pipelineLine("secure", secure) + '\n';
-
-  const auto hasTable = [&](const std::string& name) {
-    return registry.has(name) && !registry.info(name).options.empty();
-  };
-  // In this order: what a secure listener needs, then the others.
-  for (const char* name : {"password_file", "acl_file"})
-    if (hasTable(name)) text += exampleTable(registry.info(name));
-  text += "# The options of all other middlewares. A table counts only if a pipeline lists it.\n\n";
-  for (const std::string& name : registry.names())
-    if (hasTable(name) && name != "password_file" && name != "acl_file")
-      text += exampleTable(registry.info(name));
   text.pop_back();
   return text;
 }

@@ -18,6 +18,7 @@ namespace mqttstack::net {
 namespace {
 
 constexpr std::size_t kRecordSize = 16 * 1024;
+constexpr std::size_t kBulk = kRecordSize / 2;
 
 enum class Wrote : std::uint8_t { all, wait, failed };
 
@@ -153,7 +154,9 @@ SocketTransport::ReadResult TlsTransport::read(std::span<char> buffer) {
                              static_cast<int>(buffer.size() - result.size));
     if (got > 0) {
       result.size += static_cast<std::size_t>(got);
-      if (SSL_has_pending(ssl_.get()) == 0) return result;
+      // A little has most likely emptied the socket; asking again would cost a
+      // system call. If not, epoll says so.
+      if (SSL_has_pending(ssl_.get()) == 0 && result.size < kBulk) return result;
       continue;
     }
     switch (const int reason = SSL_get_error(ssl_.get(), got)) {

@@ -114,9 +114,10 @@ struct ConnectionTerms {
   bool subscriptionIdentifiers = false;
 };
 
-/// Settles the terms of a connection before its CONNACK. Executed by
+/// Settles the terms of a connection before its session is opened. Executed by
 /// session_manager; each middleware that provides or limits something writes
-/// its part.
+/// its part. An error refuses the client. Who comes to be accepted is told by
+/// sessionEstablished.
 struct NegotiateConnection {
   static constexpr std::string_view kName = "negotiateConnection";
   static constexpr CallbackKind kKind = CallbackKind::sync;
@@ -124,7 +125,7 @@ struct NegotiateConnection {
   Client& client;
   const mqtt::Connect& connect;
 
-  ConnectionTerms terms{};  ///< in and out: starts with what the client asked for
+  ConnectionTerms terms{};  ///< in and out: sessionExpiry starts as what is granted
 };
 
 /// A session has begun or goes on, and the CONNACK that says so is on its way.
@@ -137,6 +138,7 @@ struct SessionEstablished {
   broker::Session& session;
   const mqtt::Connect& connect;
   bool present;  ///< the session existed before
+  const ConnectionTerms& terms;
 };
 
 /// Ends a connection from our side. Executed by whoever wants it gone
@@ -342,6 +344,7 @@ struct RelayMessage {
   broker::MessagePtr message;
   Acknowledgement acknowledgement{};
   Client* client = nullptr;  ///< the publisher's connection, if there is one
+  Stack* stack = nullptr;    ///< the pipeline that it runs on, if there is no client
 
   std::size_t matched = 0;  ///< out: sessions that it was for
 };

@@ -264,12 +264,34 @@ void Client::refuse(std::error_code error, std::string_view frame) {
   close(mqtt::reasonOf(error));
 }
 
+namespace {
+
+/// Whether the client waits for an answer, so that there has to be somebody who
+/// consumes the packet.
+bool mustBeAnswered(const Packet& packet) noexcept {
+  switch (packet.type()) {
+    case PacketType::subscribe:
+    case PacketType::unsubscribe:
+    case PacketType::pingreq:
+    case PacketType::pubrel:
+      return true;
+    case PacketType::publish:
+      return packet.as<mqtt::Publish>().qos != mqtt::Qos::atMostOnce;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void Client::process(std::unique_ptr<PacketSlot> slot) {
   Packet& packet = slot->packet;
   const PacketType type = packet.type();
+  const bool answerDue = mustBeAnswered(packet);
   const bool finished = stack_->process(
-      *this, packet, type,
-      [this, type](std::error_code error, bool consumed) { settled(error, consumed, type); });
+      *this, packet, type, [this, type, answerDue](std::error_code error, bool consumed) {
+        settled(error, answerDue && !consumed, type);
+      });
   if (finished) return context_.releaseSlot(std::move(slot));
 
   parked_ = std::move(slot);
@@ -279,7 +301,7 @@ void Client::process(std::unique_ptr<PacketSlot> slot) {
   }
 }
 
-void Client::settled(std::error_code error, bool consumed, PacketType type) {
+void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   if (!closing()) {
     if (error) {
       close(mqtt::reasonOf(error));
@@ -288,7 +310,7 @@ void Client::settled(std::error_code error, bool consumed, PacketType type) {
           "{}: no middleware of pipeline \"{}\" answered its CONNECT; the connection is closed",
           describe(), stack_->name());
       close(ReasonCode::implementationSpecificError);
-    } else if (!consumed && (type == PacketType::subscribe || type == PacketType::unsubscribe)) {
+    } else if (unanswered) {
       context_.log.warning("{}: no middleware of pipeline \"{}\" answers {}; the client is closed",
                            describe(), stack_->name(), toString(type));
       close(ReasonCode::implementationSpecificError);

@@ -223,7 +223,7 @@ private:
   std::error_code makeMessage(Packet& packet);
   void adopt(const mqtt::Connect& connect) noexcept;
   void process(std::unique_ptr<PacketSlot> slot);
-  void settled(std::error_code error, bool consumed, mqtt::PacketType type);
+  void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   void resumeInput();
   void keepUnfinished(std::string_view bytes);
 

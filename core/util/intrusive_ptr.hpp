@@ -45,7 +45,7 @@ public:
   IntrusivePtr() = default;
   IntrusivePtr(std::nullptr_t) noexcept {}
   explicit IntrusivePtr(T* object) noexcept : object_{object} {
-    if (object_) object_->retain();
+    if (object_) addOwner(*object_);
   }
   IntrusivePtr(const IntrusivePtr& other) noexcept : IntrusivePtr{other.object_} {}
   IntrusivePtr(IntrusivePtr&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
@@ -57,7 +57,7 @@ public:
     return *this;
   }
   ~IntrusivePtr() {
-    if (object_) object_->release();
+    if (object_) removeOwner(*object_);
   }
 
   T* get() const noexcept { return object_; }
@@ -72,6 +72,16 @@ public:
   friend bool operator==(const IntrusivePtr& a, std::nullptr_t) noexcept { return !a.object_; }
 
 private:
+  // Named by the base: T may have a retain() of its own, as messages do.
+  template <class Counted>
+  static void addOwner(const RefCounted<Counted>& object) noexcept {
+    object.retain();
+  }
+  template <class Counted>
+  static void removeOwner(const RefCounted<Counted>& object) noexcept {
+    object.release();
+  }
+
   T* object_ = nullptr;
 };
 

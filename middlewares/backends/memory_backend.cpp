@@ -124,6 +124,8 @@ void MemoryBackend::endExpired() {
 
 Flow MemoryBackend::on(SubscribeTopic& subscribe, Next next, Done) {
   if (subscribe.refused()) return next();
+  // It waited so long that the session has gone to another connection, or is over.
+  if (subscribe.session.client() != &subscribe.client) return next(ReasonCode::sessionTakenOver);
   mqtt::SubscriptionOptions options = subscribe.options;
   options.qos = subscribe.grantedQos();  // [v5:3.8.4-8]
   subscribe.existed =
@@ -133,6 +135,8 @@ Flow MemoryBackend::on(SubscribeTopic& subscribe, Next next, Done) {
 }
 
 Flow MemoryBackend::on(UnsubscribeTopic& unsubscribe, Next next, Done) {
+  if (unsubscribe.session.client() != &unsubscribe.client)
+    return next(ReasonCode::sessionTakenOver);
   if (index_.unsubscribe(unsubscribe.filter, unsubscribe.session)) {
     unsubscribe.code = ReasonCode::success;
     subscriptionCount_.add(-1);
@@ -143,6 +147,7 @@ Flow MemoryBackend::on(UnsubscribeTopic& unsubscribe, Next next, Done) {
 // What is stored of a session is what it has: both are the same table here.
 
 Flow MemoryBackend::on(StoreSubscription& store, Next next, Done) {
+  if (store.session.ended()) return next(ReasonCode::sessionTakenOver);
   if (!index_.subscribe(store.filter, store.session, store.options, store.identifier))
     subscriptionCount_.add();
   return next();
@@ -228,20 +233,29 @@ Flow MemoryBackend::on(ClearOfflineMessages& clear, SyncNext next, Done) {
 
 Flow MemoryBackend::on(StoreRetainedMessage& store, SyncNext next, Done) {
   const broker::Message& message = *store.message;
-  if (!message.payload().empty() &&
-      (retained_.size() >= options_.maxRetainedMessages ||
-       retained_.bytes() + message.footprint() > options_.maxRetainedBytes.count) &&
-      !retained_.find(message.topic(), scheduler().now())) {
-    log().warning(
-        "a retained message for \"{}\" was refused: there are {} of {} bytes already; "
-        "raise max_retained_messages or max_retained_bytes",
-        mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
+  if (!mayRetain(message)) {
+    if (!std::exchange(retainedFullTold_, true))
+      log().warning(
+          "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "
+          "already; raise max_retained_messages or max_retained_bytes",
+          mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
     return next(ReasonCode::quotaExceeded);
   }
   retained_.store(store.message);
   countRetained();
   if (message.expires() && !sweepTimer_.running()) scheduler().start(sweepTimer_, kSweepInterval);
   return next();
+}
+
+/// Whether the limits allow it. What takes the place of another message counts
+/// for what it is larger.
+bool MemoryBackend::mayRetain(const broker::Message& message) const {
+  if (message.payload().empty()) return true;
+  const broker::MessagePtr former = retained_.find(message.topic(), scheduler().now());
+  if (!former && retained_.size() >= options_.maxRetainedMessages) return false;
+  const std::size_t freed = former ? former->footprint() : 0;
+  return message.footprint() <= freed ||
+         retained_.bytes() - freed + message.footprint() <= options_.maxRetainedBytes.count;
 }
 
 Flow MemoryBackend::on(LookupRetainedMessages& lookup, SyncNext next, Done) {

@@ -82,6 +82,7 @@ private:
   void endExpired();
   void planExpiry();
   void sweepRetained();
+  bool mayRetain(const broker::Message& message) const;
   void countRetained() noexcept;
 
   Options options_;
@@ -89,6 +90,7 @@ private:
   Metric& subscriptionCount_;
   Metric& retainedCount_;
   Metric& queuedCount_;
+  bool retainedFullTold_ = false;
 
   broker::SessionTable sessions_;
   broker::TopicIndex index_;

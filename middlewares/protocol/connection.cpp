@@ -1,5 +1,6 @@
 #include "middlewares/protocol/connection.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <utility>
@@ -21,6 +22,14 @@ std::string makeClientId() {
   std::string id = "auto-";
   for (const unsigned char byte : random) id += fmt::format("{:02x}", byte);
   return id;
+}
+
+constexpr std::ptrdiff_t kMaxV31Characters = 23;
+
+/// How many characters valid UTF-8 has: every byte but those that continue one.
+std::ptrdiff_t characters(std::string_view text) noexcept {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; });
 }
 
 }  // namespace
@@ -88,12 +97,12 @@ Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next
     if (!mayBeAssigned) return next(ReasonCode::clientIdentifierNotValid);
     clientId = makeClientId();  // [v5:3.1.3-6] [v5:3.1.3-7] [v311:3.1.3-6]
   }
-  const std::size_t limit =
-      connect.version == mqtt::ProtocolVersion::v31 && !options_.longV31ClientIds
-          ? 23U
-          : std::size_t{options_.maxClientIdBytes};
+  const bool shortOnly =
+      connect.version == mqtt::ProtocolVersion::v31 && !options_.longV31ClientIds;
   // [v5:3.1.3-8] [v311:3.1.3-9]
-  if (clientId.size() > limit) return next(ReasonCode::clientIdentifierNotValid);
+  if (clientId.size() > options_.maxClientIdBytes ||
+      (shortOnly && characters(clientId) > kMaxV31Characters))
+    return next(ReasonCode::clientIdentifierNotValid);
 
   // No method of enhanced authentication is on offer. [v5:4.12.0-1]
   if (connect.properties.text(mqtt::PropertyId::authenticationMethod))

@@ -1,5 +1,6 @@
 #include "middlewares/protocol/inbound_manager.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/stack/stack.hpp"
@@ -25,7 +26,8 @@ void InboundManager::Options::declare(OptionTable<Options>& table) {
 
 InboundManager::InboundManager(Setup& setup, const Options& options)
     : Middleware{setup},
-      options_{options} {}
+      options_{options},
+      state_{setup.clientFields} {}
 
 mqtt::PacketTypes InboundManager::packets() const noexcept {
   return mqtt::PacketType::publish | mqtt::PacketType::pubrel;
@@ -35,14 +37,18 @@ Flow InboundManager::on(NegotiateConnection& negotiate, SyncNext next, Done) {
   negotiate.terms.receiveMaximum = options_.receiveMaximum;
   negotiate.terms.topicAliasMaximum = options_.topicAliasMaximum;
   negotiate.terms.maximumQos = static_cast<Qos>(options_.maximumQos);
-  // [v5:3.2.2-12]
-  if (negotiate.connect.will && negotiate.connect.will->qos > negotiate.terms.maximumQos)
-    return next(ReasonCode::qosNotSupported);
   return next();
 }
 
 Flow InboundManager::on(SessionEstablished& established, SyncNext next, Done) {
   if (established.client.isV5()) established.client.acceptTopicAliases(options_.topicAliasMaximum);
+  State& state = state_(established.client);
+  state.retainAvailable = established.terms.retainAvailable;
+  if (const auto* incoming = established.session.incomingIfAny();
+      incoming && incoming->size() != 0) {
+    state.carriedOver = std::make_unique<broker::IdSet>();
+    incoming->forEach([&](std::uint16_t id, IncomingState) { state.carriedOver->insert(id); });
+  }
   return next();
 }
 
@@ -51,14 +57,34 @@ Flow InboundManager::handle(Client& client, Packet& packet, Next next, Done done
   return release(client, packet.as<mqtt::Pubrel>(), next, done);
 }
 
+/// Whether this connection has as many messages under way as it may have: those
+/// for which neither PUBACK nor PUBCOMP nor a failed PUBREC was sent.
+bool InboundManager::receiveMaximumReached(Client& client) {
+  const auto* incoming = client.session()->incomingIfAny();
+  const auto& carriedOver = state_(client).carriedOver;
+  const std::size_t received = incoming ? incoming->size() : 0;
+  const std::size_t earlier = carriedOver ? carriedOver->size() : 0;
+  return client.acknowledgements().pendingQos1() + received - std::min(received, earlier) >=
+         options_.receiveMaximum;
+}
+
+/// The client goes on with a message of an earlier connection.
+void InboundManager::countFromNowOn(Client& client, std::uint16_t packetId) {
+  auto& carriedOver = state_(client).carriedOver;
+  if (carriedOver && carriedOver->erase(packetId) && carriedOver->empty()) carriedOver.reset();
+}
+
 Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Done done) {
   const auto& publish = packet.as<mqtt::Publish>();
+  if (publish.retain && !state_(client).retainAvailable && client.isV5())
+    return next(ReasonCode::retainNotSupported);  // [v5:3.2.2-14]
   Acknowledgement acknowledgement;
   if (publish.qos != Qos::atMostOnce) {
     if (static_cast<std::uint16_t>(publish.qos) > options_.maximumQos)
       return next(ReasonCode::qosNotSupported);  // [v5:3.2.2-11]
     broker::IncomingIds& incoming = client.session()->incoming();
     if (publish.qos == Qos::exactlyOnce) {
+      countFromNowOn(client, publish.packetId);
       switch (incoming.state(publish.packetId)) {
         case IncomingState::received:  // [v5:4.3.3-10] [v311:4.3.3-2]
           client.send(mqtt::Pubrec{publish.packetId, ReasonCode::success, {}});
@@ -70,22 +96,25 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
       }
     }
     // [v5:3.3.4-7] MQTT 3 knows no such limit; there, not reading is the answer.
-    if (client.isV5() &&
-        client.acknowledgements().pendingQos1() + incoming.size() >= options_.receiveMaximum)
+    if (client.isV5() && receiveMaximumReached(client))
       return next(ReasonCode::receiveMaximumExceeded);
     if (publish.qos == Qos::exactlyOnce) incoming.addPending(publish.packetId);
     acknowledgement = client.acknowledgements().open(client, publish.packetId, publish.qos);
   }
 
+  // Whoever takes the acknowledgement takes it from the context; ours is the one
+  // that knows how the walk ended.
+  Acknowledgement ours = acknowledgement.share();
   return client.stack().call(
       RelayMessage{packet.message, std::move(acknowledgement), &client}, next,
-      [this](std::error_code error, RelayMessage& relay, Next, Done finish) {
+      [this, ours = std::move(ours)](std::error_code error, RelayMessage& relay, Next,
+                                     Done finish) mutable {
         // A message that is refused is answered, not the connection closed; at
         // QoS 0 there is no answer. [v5:3.3.5-2] [v311:3.3.5-2]
         if (error)
-          relay.acknowledgement.fail(mqtt::reasonOf(error));
+          ours.fail(mqtt::reasonOf(error));
         else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5())
-          relay.acknowledgement.release(ReasonCode::noMatchingSubscribers);
+          ours.release(ReasonCode::noMatchingSubscribers);
         return finish();
       });
 }
@@ -97,6 +126,7 @@ Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next ne
   // client that keeps the rules leads here.
   if (state == IncomingState::pending) return next(ReasonCode::protocolError);
   incoming.remove(pubrel.packetId);
+  countFromNowOn(client, pubrel.packetId);
   // [v5:4.3.3-11] [v311:4.3.3-2]
   client.send(mqtt::Pubcomp{
       pubrel.packetId,

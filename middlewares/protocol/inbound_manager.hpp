@@ -1,11 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/client.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/per_client.hpp"
 
 namespace mqttstack {
 
@@ -43,10 +45,20 @@ public:
   Flow on(SessionEstablished& established, SyncNext next, Done done) override;
 
 private:
+  struct State {
+    /// QoS 2 messages that an earlier connection left unreleased: they don't
+    /// count against what this one may have under way. None for most.
+    std::unique_ptr<broker::IdSet> carriedOver;
+    bool retainAvailable = false;
+  };
+
+  bool receiveMaximumReached(Client& client);
+  void countFromNowOn(Client& client, std::uint16_t packetId);
   Flow publish(Client& client, const Packet& packet, Next next, Done done);
   Flow release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done);
 
   Options options_;
+  PerClient<State> state_;
 };
 
 }  // namespace mqttstack

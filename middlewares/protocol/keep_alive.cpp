@@ -86,7 +86,7 @@ Flow KeepAlive::on(NegotiateConnection& negotiate, SyncNext next, Done) {
 
 Flow KeepAlive::on(SessionEstablished& established, SyncNext next, Done) {
   Client& client = established.client;
-  if (const std::uint16_t seconds = interval(client, established.connect.keepAlive); seconds != 0) {
+  if (const std::uint16_t seconds = established.terms.keepAlive; seconds != 0) {
     const auto limit = std::chrono::duration_cast<Duration>(
         std::chrono::duration<double>{seconds * options_.grace});
     state_(client).watch = std::make_unique<Watch>(client, scheduler(), limit);

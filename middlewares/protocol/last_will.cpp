@@ -52,7 +52,6 @@ Flow LastWill::handle(Client& client, Packet& packet, Next next, Done) {
   auto testament = std::make_unique<Testament>();  // [v5:3.1.2-7]
   testament->topic = will.topic;
   testament->payload = will.payload;
-  testament->author = client.identity();
   testament->qos = will.qos;
   testament->retain = will.retain;
   testament->expiryInterval = will.properties.number(mqtt::PropertyId::messageExpiryInterval);
@@ -69,6 +68,7 @@ Flow LastWill::handle(Client& client, Packet& packet, Next next, Done) {
 
 Flow LastWill::on(SessionEstablished& established, SyncNext next, Done) {
   delayed_.erase(&established.session);  // [v5:3.1.3-9]
+  state_(established.client).generation = established.session.generation();
   return next();
 }
 
@@ -78,15 +78,23 @@ Flow LastWill::on(CleanDisconnect& disconnect, Next next, Done) {
 }
 
 Flow LastWill::on(UncleanDisconnect& disconnect, Next next, Done) {
-  auto will = std::move(state_(disconnect.client).will);
+  State& state = state_(disconnect.client);
+  auto will = std::move(state.will);
   if (!will) return next();
+  will->author = disconnect.client.identity();
   broker::Session& session = disconnect.session;
-  if (will->delay.count() == 0 || session.ended()) {
+  if (will->delay.count() == 0) {
     publish(disconnect.client.stack(), *will);
     return next();
   }
-  // Taken over by a new connection before the delay began: not sent. [v5:3.1.3-9]
-  if (session.connected()) return next();
+  // A connection has taken the session over meanwhile, maybe for a short time:
+  // not sent. Leaving it was one generation, whoever came next another.
+  // [v5:3.1.3-9]
+  if (session.generation() - state.generation > 1) return next();
+  if (session.ended()) {
+    publish(disconnect.client.stack(), *will);
+    return next();
+  }
 
   const std::chrono::seconds delay = will->delay;
   auto delayed =
@@ -119,13 +127,14 @@ void LastWill::publish(Stack& stack, const Testament& will) {
   fields.expiryInterval = will.expiryInterval;
   fields.received = scheduler().now();
   fields.author = will.author;
-  stack.execute(RelayMessage{broker::Message::create(std::move(fields))},
-                [this](std::error_code error, RelayMessage& relay) {
-                  if (!error) return;
-                  log().info("will of \"{}\" for topic \"{}\" was not published: {}",
-                             mqtt::printable(relay.message->author()->clientId()),
-                             mqtt::printable(relay.message->topic()), error.message());
-                });
+  RelayMessage publication{broker::Message::create(std::move(fields))};
+  publication.stack = &stack;
+  stack.execute(std::move(publication), [this](std::error_code error, RelayMessage& relay) {
+    if (!error) return;
+    log().info("will of \"{}\" for topic \"{}\" was not published: {}",
+               mqtt::printable(relay.message->author()->clientId()),
+               mqtt::printable(relay.message->topic()), error.message());
+  });
 }
 
 }  // namespace mqttstack

@@ -50,6 +50,7 @@ private:
     State(State&&) noexcept;
     ~State();
     std::unique_ptr<Testament> will;
+    std::uint32_t generation = 0;  // of the session, while this client has it
   };
 
   void publish(Stack& stack, const Testament& will);

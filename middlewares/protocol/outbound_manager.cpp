@@ -56,6 +56,8 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
   broker::Session& session = message.session;
   Client* client = session.client();
   if (client && !client->connected()) client = nullptr;
+  if (message.message->expires() && message.message->expired(scheduler().now()))  // [v5:3.3.2-5]
+    return drop(session, *message.message, DropReason::expired);
   if (message.qos == Qos::atMostOnce) return forwardUnacknowledged(message, client);
 
   Delivery delivery;
@@ -110,13 +112,17 @@ void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery
   publish.retain = sent.retain;
   sent.dup = true;  // from now on: this is the first time [v5:4.3.2-2] [v5:3.3.1-3]
   if (client.send(std::move(publish)) != Client::Sent::tooLarge) return;
-  // As if it had been sent and acknowledged. [v5:3.1.2-25]
-  drop(session, *sent.message, DropReason::packetTooLarge);
-  const std::uint16_t packetId = sent.packetId;
-  if (sent.qos == Qos::atLeastOnce)
-    session.window().puback(packetId);
-  else
-    session.window().pubrec(packetId, true);
+  forget(session, sent);
+}
+
+/// A delivery that is larger than the client accepts: as if it had been sent and
+/// acknowledged. [v5:3.1.2-25]
+void OutboundManager::forget(broker::Session& session, const Delivery& delivery) {
+  const std::uint16_t packetId = delivery.packetId;
+  const broker::Acknowledged freed = delivery.qos == Qos::atLeastOnce
+                                         ? session.window().puback(packetId)
+                                         : session.window().pubrec(packetId, true);
+  if (freed.message) drop(session, *freed.message, DropReason::packetTooLarge);
 }
 
 Flow OutboundManager::on(SessionEstablished& established, SyncNext next, Done) {
@@ -132,7 +138,7 @@ Flow OutboundManager::on(SessionEstablished& established, SyncNext next, Done) {
     client.sendTopicAliases(
         static_cast<std::uint16_t>(std::min<std::uint32_t>(aliases, options_.topicAliasMaximum)));
   }
-  if (established.present) sendMore(client);
+  sendMore(client);
   return next();
 }
 
@@ -149,7 +155,7 @@ void OutboundManager::sendMore(Client& client) {
   while (client.connected() && (window.resuming() || !session.queueEmpty())) {
     if (!hasRoom(client)) return client.notifyWhenDrained();
     if (window.resuming()) {
-      if (!resend(client, window)) return;
+      if (!resend(client, session)) return;
       continue;
     }
     LookupOfflineMessages lookup{session};
@@ -167,17 +173,19 @@ void OutboundManager::sendMore(Client& client) {
       sendNew(client, session, std::move(delivery));
     } else {
       OutgoingPublish publish;
-      publish.message = std::move(delivery.message);
+      publish.message = delivery.message;
       publish.subscriptionIds = std::move(delivery.subscriptionIds);
       publish.retain = delivery.retain;
-      client.send(std::move(publish));
+      if (client.send(std::move(publish)) == Client::Sent::tooLarge)
+        drop(session, *delivery.message, DropReason::packetTooLarge);
     }
   }
 }
 
 /// Sends the next of what was under way on an earlier connection. False if that
 /// has to wait for an acknowledgement.
-bool OutboundManager::resend(Client& client, broker::InflightWindow& window) {
+bool OutboundManager::resend(Client& client, broker::Session& session) {
+  broker::InflightWindow& window = session.window();
   Delivery* const delivery = window.nextToResend();
   if (!delivery) return false;
   const std::uint16_t packetId = delivery->packetId;
@@ -194,13 +202,8 @@ bool OutboundManager::resend(Client& client, broker::InflightWindow& window) {
   publish.retain = delivery->retain;
   publish.dup = delivery->dup;  // [v5:3.3.1-1] [v311:3.3.1-1]
   window.resent(*delivery);
-  if (client.send(std::move(publish)) == Client::Sent::tooLarge) {
-    // This connection of the client accepts less than the one before did.
-    if (delivery->qos == Qos::atLeastOnce)
-      window.puback(packetId);
-    else
-      window.pubrec(packetId, true);
-  }
+  // This connection of the client may accept less than the one before did.
+  if (client.send(std::move(publish)) == Client::Sent::tooLarge) forget(session, *delivery);
   return true;
 }
 
@@ -214,7 +217,7 @@ Flow OutboundManager::handle(Client& client, Packet& packet, Next next, Done don
       const bool failed = mqtt::isFailure(pubrec.code);  // [v5:4.4.0-2]
       const broker::Acknowledged acknowledged = window.pubrec(pubrec.packetId, failed);
       // [v5:4.3.3-4]
-      if (acknowledged.result == AckResult::unknownId)
+      if (!failed && acknowledged.result == AckResult::unknownId)
         client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::packetIdentifierNotFound, {}});
       else if (!failed && acknowledged.result != AckResult::wrongState)
         client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::success, {}});
@@ -228,7 +231,7 @@ Flow OutboundManager::handle(Client& client, Packet& packet, Next next, Done don
 Flow OutboundManager::answered(Client& client, const broker::Acknowledged& acknowledged, Next next,
                                Done done) {
   if (acknowledged.result == AckResult::wrongState) return next(ReasonCode::protocolError);
-  if (acknowledged.result == AckResult::accepted) sendMore(client);
+  if (acknowledged.result != AckResult::unknownId) sendMore(client);
   return done();
 }
 

@@ -57,7 +57,8 @@ private:
   }
   void sendNew(Client& client, broker::Session& session, broker::Delivery delivery);
   void sendMore(Client& client);
-  bool resend(Client& client, broker::InflightWindow& window);
+  void forget(broker::Session& session, const broker::Delivery& delivery);
+  bool resend(Client& client, broker::Session& session);
   bool hasRoom(const Client& client) const noexcept {
     return client.outputBytes() < options_.maxOutput.count;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <string>
 #include <utility>
 
 #include "core/mqtt/topic.hpp"
@@ -11,9 +12,12 @@ namespace mqttstack {
 
 namespace {
 
-/// When a client that has not taken what it was given is looked at again.
-constexpr std::chrono::milliseconds kPatience{20};
-/// A replay goes on while less than this waits to be written to the client.
+/// When a client that has not taken what it was given is looked at again: soon,
+/// then less and less often.
+constexpr std::chrono::milliseconds kFirstPatience{20};
+constexpr std::chrono::milliseconds kLastPatience{640};
+/// A replay goes on while less than this waits to be written to the client, and
+/// in its session's queue.
 constexpr std::size_t kMaxOutput = 64 * 1024;
 
 }  // namespace
@@ -29,8 +33,10 @@ void RetainManager::Options::declare(OptionTable<Options>& table) {
 /// The retained messages for one subscription, as far as they are still to be
 /// sent.
 struct RetainManager::Replay {
+  std::string filter;
   broker::RetainedCursor cursor;
   mqtt::Qos qos;
+  bool noLocal;
   broker::SubscriptionIds identifiers;
 };
 
@@ -40,13 +46,20 @@ public:
   Replays(RetainManager& manager, Client& client) : manager_{manager}, client_{client} {}
 
   void add(Replay replay) { waiting_.push_back(std::move(replay)); }
+  void remove(std::string_view filter) {
+    std::erase_if(waiting_, [&](const Replay& replay) { return replay.filter == filter; });
+  }
 
   /// Sends a slice and plans the next.
   void goOn() {
     broker::Session& session = *client_.session();
-    if (client_.outputBytes() > kMaxOutput || !session.queueEmpty())
-      return manager_.scheduler().start(timer_, kPatience);
-    sendSlice(session);
+    if (!waiting_.empty() && !hasRoom(session)) {
+      manager_.scheduler().start(timer_, patience_);
+      patience_ = std::min(patience_ * 2, kLastPatience);
+      return;
+    }
+    patience_ = kFirstPatience;
+    if (!waiting_.empty()) sendSlice(session);
     if (waiting_.empty())
       manager_.state_(client_).replays.reset();  // ends this object
     else
@@ -54,22 +67,37 @@ public:
   }
 
 private:
+  bool hasRoom(const broker::Session& session) const noexcept {
+    if (client_.outputBytes() > kMaxOutput) return false;
+    const broker::DeliveryQueue* queue = session.queueIfAny();
+    return !queue ||
+           (queue->size() < manager_.options_.replaySlice && queue->bytes() <= kMaxOutput);
+  }
+
   void sendSlice(broker::Session& session) {
     Replay& replay = waiting_.front();
-    replay.cursor.next(manager_.options_.replaySlice, manager_.scheduler().now(),
-                       [&](const broker::MessagePtr& message) {
-                         // [v5:3.3.1-9] [v311:3.3.1-8]
-                         ForwardMessage forward{session, message,
-                                                mqtt::lower(replay.qos, message->qos()), true,
-                                                replay.identifiers};
-                         client_.stack().run(forward);
-                       });
-    if (replay.cursor.done()) waiting_.pop_front();
+    for (std::size_t i = manager_.options_.replaySlice; i > 0 && hasRoom(session); --i) {
+      replay.cursor.next(1, manager_.scheduler().now(), [&](const broker::MessagePtr& message) {
+        forward(session, replay, message);
+      });
+      if (replay.cursor.done()) return waiting_.pop_front();
+    }
+  }
+
+  void forward(broker::Session& session, const Replay& replay, const broker::MessagePtr& message) {
+    // [v5:3.8.3-3]
+    if (replay.noLocal && message->author() && message->author()->clientId() == session.clientId())
+      return;
+    // [v5:3.3.1-9] [v311:3.3.1-8]
+    ForwardMessage forward{session, message, mqtt::lower(replay.qos, message->qos()), true,
+                           replay.identifiers};
+    client_.stack().run(forward);
   }
 
   RetainManager& manager_;
   Client& client_;
   std::deque<Replay> waiting_;
+  std::chrono::milliseconds patience_ = kFirstPatience;
   Timer timer_ = Timer::calling<&Replays::goOn>(*this);
 };
 
@@ -100,8 +128,8 @@ Flow RetainManager::on(RelayMessage& relay, Next next, Done) {
   if (!relay.message->retainFlag()) return next();  // [v5:3.3.1-8] [v311:3.3.1-12]
   // [v5:3.3.1-5] [v311:3.3.1-5]
   StoreRetainedMessage store{relay.message, relay.acknowledgement};
-  Stack& stack = relay.client ? relay.client->stack() : home();
-  return next(stack.run(store));
+  Stack* const stack = relay.client ? &relay.client->stack() : relay.stack;
+  return next((stack ? *stack : home()).run(store));
 }
 
 Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
@@ -114,18 +142,31 @@ Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
       mqtt::splitSharedFilter(subscribe.filter).shared())
     return next();
 
-  LookupRetainedMessages lookup{subscribe.filter};
   Client& client = subscribe.client;
+  if (client.closing()) return next();
+  // Subscribed to anew, the filter gets them anew. [v5:3.8.4-3] [v311:3.8.4-3]
+  if (auto& replays = state_(client).replays) replays->remove(subscribe.filter);
+  LookupRetainedMessages lookup{subscribe.filter};
   client.stack().run(lookup);
   for (broker::RetainedCursor& cursor : lookup.cursors) {
     auto& replays = state_(client).replays;
     if (!replays) replays = std::make_unique<Replays>(*this, client);
-    Replay replay{std::move(cursor), subscribe.grantedQos(), {}};
+    Replay replay{std::string{subscribe.filter},
+                  std::move(cursor),
+                  subscribe.grantedQos(),
+                  subscribe.options.noLocal,
+                  {}};
     replay.identifiers.add(subscribe.identifier);
     replays->add(std::move(replay));
   }
   // A few are sent at once, so that most clients have them before the SUBACK.
   if (auto& replays = state_(client).replays) replays->goOn();
+  return next();
+}
+
+Flow RetainManager::on(UnsubscribeTopic& unsubscribe, Next next, Done) {
+  // [v5:3.10.4-2] [v311:3.10.4-2]
+  if (auto& replays = state_(unsubscribe.client).replays) replays->remove(unsubscribe.filter);
   return next();
 }
 

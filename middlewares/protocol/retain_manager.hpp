@@ -22,6 +22,7 @@ class RetainManager final : public Middleware,
                             public Handles<NegotiateConnection>,
                             public Handles<RelayMessage>,
                             public Handles<SubscribeTopic>,
+                            public Handles<UnsubscribeTopic>,
                             public Handles<ConnectionLost> {
 public:
   static constexpr std::string_view kName = "retain_manager";
@@ -41,6 +42,7 @@ public:
   Flow on(NegotiateConnection& negotiate, SyncNext next, Done done) override;
   Flow on(RelayMessage& relay, Next next, Done done) override;
   Flow on(SubscribeTopic& subscribe, Next next, Done done) override;
+  Flow on(UnsubscribeTopic& unsubscribe, Next next, Done done) override;
   Flow on(ConnectionLost& lost, SyncNext next, Done done) override;
 
 private:

@@ -64,6 +64,8 @@ private:
   }
 
   bool open() {
+    if (const std::error_code error = manager_.negotiate(client_, connect_, terms_))
+      return stepDone(error), true;
     client_.stack().execute(OpenSession{client_, client_.clientId(), connect_.cleanStart},
                             [self = sharedFrom(*this)](std::error_code error, OpenSession& opened) {
                               self->opened(error, opened);
@@ -77,7 +79,7 @@ private:
     client_.setSession(opened.session);
     if (client_.closing())  // it vanished meanwhile, and connectionLost has passed
       return manager_.suspend(client_), stepDone(ReasonCode::unspecifiedError);
-    opened.session->setExpiryInterval(manager_.wantedExpiry(connect_));
+    opened.session->setExpiryInterval(terms_.sessionExpiry);
     present_ = opened.present;
     if (connect_.cleanStart) {
       stage_ = Stage::clear;  // [v5:3.1.2-4] [v311:3.1.2-6]
@@ -136,7 +138,7 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
-    manager_.accept(client_, connect_, present_);
+    accept(client_, connect_, terms_, present_);
     later_.next();
   }
 
@@ -149,6 +151,7 @@ private:
   const mqtt::Connect& connect_;
   Deferred later_;
   Stage stage_ = Stage::open;
+  ConnectionTerms terms_;
   bool present_ = false;
   std::vector<StoredSubscription> restored_;
   std::size_t next_ = 0;
@@ -157,6 +160,7 @@ private:
 Flow SessionManager::handle(Client& client, Packet& packet, Next next, Done) {
   if (packet.type() == mqtt::PacketType::disconnect)
     return disconnect(client, packet.as<mqtt::Disconnect>(), next);
+  if (client.connected()) return next(ReasonCode::protocolError);  // [v5:3.1.0-2] [v311:3.1.0-2]
   return next.defer([&](Deferred later) {
     std::make_shared<Opening>(*this, client, packet.as<mqtt::Connect>(), std::move(later))->run();
   });
@@ -173,13 +177,22 @@ std::uint32_t SessionManager::wantedExpiry(const mqtt::Connect& connect) const n
   return connect.cleanStart ? 0 : limited(broker::Session::kNeverExpires);
 }
 
-void SessionManager::accept(Client& client, const mqtt::Connect& connect, bool present) {
+/// Before the session is touched: who is refused takes nobody's place.
+std::error_code SessionManager::negotiate(Client& client, const mqtt::Connect& connect,
+                                          ConnectionTerms& terms) const {
   NegotiateConnection negotiate{client, connect};
-  ConnectionTerms& terms = negotiate.terms;
-  terms.sessionExpiry = client.session()->expiryInterval();
-  terms.keepAlive = connect.keepAlive;
-  client.stack().run(negotiate);
+  negotiate.terms.sessionExpiry = wantedExpiry(connect);
+  if (const std::error_code error = client.stack().run(negotiate)) return error;
+  terms = negotiate.terms;
+  if (!connect.will) return {};
+  if (connect.will->qos > terms.maximumQos) return ReasonCode::qosNotSupported;  // [v5:3.2.2-12]
+  if (connect.will->retain && !terms.retainAvailable)                            // [v5:3.2.2-13]
+    return ReasonCode::retainNotSupported;
+  return {};
+}
 
+void SessionManager::accept(Client& client, const mqtt::Connect& connect,
+                            const ConnectionTerms& terms, bool present) {
   mqtt::PropertyWriter properties;
   if (client.isV5()) {
     // What has its default value is left out. [v5:3.2.2]
@@ -208,7 +221,7 @@ void SessionManager::accept(Client& client, const mqtt::Connect& connect, bool p
   const bool tellsPresent = present && client.version() != mqtt::ProtocolVersion::v31;
   // [v5:3.1.4-5] [v5:3.2.0-1] [v311:3.2.0-1] Whatever else there is comes behind it.
   if (!client.sendAccepting({tellsPresent, ReasonCode::success, properties.properties()})) return;
-  SessionEstablished established{client, *client.session(), connect, present};
+  SessionEstablished established{client, *client.session(), connect, present, terms};
   client.stack().run(established);
 }
 

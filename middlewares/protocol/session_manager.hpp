@@ -51,7 +51,10 @@ private:
   Flow disconnect(Client& client, const mqtt::Disconnect& disconnect, Next next) const;
   std::uint32_t limited(std::uint32_t expiry) const noexcept;
   std::uint32_t wantedExpiry(const mqtt::Connect& connect) const noexcept;
-  void accept(Client& client, const mqtt::Connect& connect, bool present);
+  std::error_code negotiate(Client& client, const mqtt::Connect& connect,
+                            ConnectionTerms& terms) const;
+  static void accept(Client& client, const mqtt::Connect& connect, const ConnectionTerms& terms,
+                     bool present);
   static void suspend(Client& client);
 
   Options options_;

@@ -36,26 +36,34 @@ Flow SubscriptionManager::on(NegotiateConnection& negotiate, SyncNext next, Done
   return next();
 }
 
-/// What a SUBSCRIBE must not ask for since the CONNACK said so.
+/// Why there can be no subscription to `filter` here; `success` if there can.
+ReasonCode SubscriptionManager::judge(std::string_view filter) const noexcept {
+  if (!options_.wildcardSubscriptions && mqtt::hasWildcard(filter))
+    return ReasonCode::wildcardSubscriptionsNotSupported;
+  if (!options_.sharedSubscriptions && mqtt::splitSharedFilter(filter).shared())
+    return ReasonCode::sharedSubscriptionsNotSupported;
+  return ReasonCode::success;
+}
+
+/// What a SUBSCRIBE must not ask for since the CONNACK said so. An MQTT 3 CONNACK
+/// doesn't say; there, the filters concerned are refused. [v311:3.8.3-2]
 std::error_code SubscriptionManager::judge(const mqtt::Subscribe& subscribe) const noexcept {
   if (!options_.subscriptionIdentifiers &&
       subscribe.properties.number(mqtt::PropertyId::subscriptionIdentifier))
     return ReasonCode::subscriptionIdentifiersNotSupported;
   if (options_.wildcardSubscriptions && options_.sharedSubscriptions) return {};
-  for (mqtt::SubscribeEntries entries = subscribe.entries; !entries.empty();) {
-    const std::string_view filter = entries.takeFront().filter;
-    if (!options_.wildcardSubscriptions && mqtt::hasWildcard(filter))
-      return ReasonCode::wildcardSubscriptionsNotSupported;
-    if (!options_.sharedSubscriptions && mqtt::splitSharedFilter(filter).shared())
-      return ReasonCode::sharedSubscriptionsNotSupported;
-  }
+  for (mqtt::SubscribeEntries entries = subscribe.entries; !entries.empty();)
+    if (const ReasonCode code = judge(entries.takeFront().filter); code != ReasonCode::success)
+      return code;
   return {};
 }
 
 class SubscriptionManager::Subscribing final : public Sequence {
 public:
-  Subscribing(Client& client, const mqtt::Subscribe& subscribe, Deferred later)
-      : client_{client},
+  Subscribing(const SubscriptionManager& manager, Client& client, const mqtt::Subscribe& subscribe,
+              Deferred later)
+      : manager_{manager},
+        client_{client},
         later_{std::move(later)},
         entries_{subscribe.entries},
         packetId_{subscribe.packetId},
@@ -66,6 +74,10 @@ private:
   bool step() override {
     if (entries_.empty()) return false;
     const mqtt::SubscribeEntry entry = entries_.takeFront();
+    if (const ReasonCode code = manager_.judge(entry.filter); code != ReasonCode::success) {
+      codes_.push_back(static_cast<char>(code));
+      return stepDone({}), true;
+    }
     SubscribeTopic subscribe{client_, *client_.session(), entry.filter, entry.options, identifier_};
     subscribe.granted = static_cast<ReasonCode>(entry.options.qos);
     client_.stack().execute(std::move(subscribe), [self = sharedFrom(*this)](std::error_code error,
@@ -82,6 +94,7 @@ private:
     later_.done();
   }
 
+  const SubscriptionManager& manager_;
   Client& client_;  // pinned by the walk that waits for us, as is the packet
   Deferred later_;
   mqtt::SubscribeEntries entries_;
@@ -131,9 +144,10 @@ Flow SubscriptionManager::handle(Client& client, Packet& packet, Next next, Done
     });
 
   const auto& subscribe = packet.as<mqtt::Subscribe>();
-  if (const std::error_code error = judge(subscribe)) return next(error);
+  if (client.isV5())
+    if (const std::error_code error = judge(subscribe)) return next(error);
   return next.defer([&](Deferred later) {
-    std::make_shared<Subscribing>(client, subscribe, std::move(later))->run();
+    std::make_shared<Subscribing>(*this, client, subscribe, std::move(later))->run();
   });
 }
 

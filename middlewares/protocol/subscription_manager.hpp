@@ -38,6 +38,7 @@ private:
   class Subscribing;
   class Unsubscribing;
 
+  mqtt::ReasonCode judge(std::string_view filter) const noexcept;
   std::error_code judge(const mqtt::Subscribe& subscribe) const noexcept;
 
   Options options_;

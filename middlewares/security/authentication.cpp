@@ -25,13 +25,16 @@ Flow Authentication::handle(Client& client, Packet& packet, Next next, Done) {
     return refuse(client, connect, ReasonCode::notAuthorized,
                   "the listener, which allows no anonymous clients", next);
   }
+  // Kept by the continuation for as long as somebody decides.
   const broker::IdentityPtr identity = client.identity();
-  return client.stack().call(AuthenticateConnection{*identity, connect.userName, connect.password},
-                             next,
-                             // The identity is captured to be kept for as long as somebody decides.
-                             [this, &client, &connect, identity](
-                                 std::error_code error, AuthenticateConnection& login, Next onward,
-                                 Done) { return decide(client, connect, login, error, onward); });
+  return client.stack().call(
+      AuthenticateConnection{*identity, connect.userName, connect.password}, next,
+      [this, &client, &connect, identity](std::error_code error, AuthenticateConnection& login,
+                                          Next onward, Done done) {
+        // Gone meanwhile: it must not take over a session any more.
+        if (client.closing()) return done();
+        return decide(client, connect, login, error, onward);
+      });
 }
 
 Flow Authentication::decide(Client& client, const mqtt::Connect& connect,

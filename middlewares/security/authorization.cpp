@@ -39,7 +39,9 @@ Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
   const broker::IdentityPtr identity = client.identity();
   return client.stack().call(
       AuthorizePacket{*identity, Action::will, will->topic, will->qos, will->retain}, next,
-      [this, identity](std::error_code error, AuthorizePacket& question, Next onward, Done) {
+      [this, &client, identity](std::error_code error, AuthorizePacket& question, Next onward,
+                                Done done) {
+        if (client.closing()) return done();  // it must not take over a session any more
         if (error) return onward(reasonOfFailure(error, ReasonCode::serverUnavailable));
         if (question.verdict.allowed()) return onward();
         logDenial(*identity, "leave a will for", question.topic, question.verdict);
@@ -50,7 +52,8 @@ Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
 Flow Authorization::on(RelayMessage& relay, Next next, Done) {
   const broker::Message& message = *relay.message;
   if (!message.author()) return next();
-  Stack& stack = relay.client ? relay.client->stack() : home();
+  Stack* const own = relay.client ? &relay.client->stack() : relay.stack;
+  Stack& stack = own ? *own : home();
   return stack.call(
       AuthorizePacket{*message.author(), Action::publish, message.topic(), message.qos(),
                       message.retainFlag()},

@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 
-#include "tests/support/daemon.hpp"
-#include "tests/support/raw_client.hpp"
+#include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/raw_client.hpp"
 
 using namespace mqttstack;
 

@@ -1,9 +1,9 @@
 #include <catch2/catch.hpp>
 #include <openssl/ssl.h>
 
-#include "tests/support/daemon.hpp"
-#include "tests/support/raw_client.hpp"
-#include "tests/support/test_certificates.hpp"
+#include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/raw_client.hpp"
+#include "tests/scenario/support/test_certificates.hpp"
 
 using namespace mqttstack;
 

@@ -49,6 +49,8 @@ public:
 
   /// The bytes that came since the last look at them.
   std::string received() { return std::exchange(connection_->record.written, {}); }
+  /// The first packet of those, as bytes; the others stay. Empty if there is none.
+  std::string receivedPacket();
   /// The packets that came since; their views last until the program ends.
   /// Throws if what came isn't whole packets that a server may send.
   std::vector<mqtt::Packet> packets();
@@ -330,6 +332,13 @@ inline void Peer::reset() {
     transport().reset();
   }
   broker_->run();
+}
+
+inline std::string Peer::receivedPacket() {
+  std::string& all = connection_->record.written;
+  std::string packet = all.substr(0, mqtt::nextFrame(all, mqtt::kMaxPacketBytes).size);
+  all.erase(0, packet.size());
+  return packet;
 }
 
 inline std::vector<mqtt::Packet> Peer::packets() {

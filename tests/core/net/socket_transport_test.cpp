@@ -361,6 +361,7 @@ TEST_CASE("farewells end by time, by bytes and by number", "[farewells]") {
     CHECK(net.until([&] { return farewells.size() == 0; }));
   }
   SECTION("bytes") {
+    farewells.setLimits({.time = 1h});
     auto [peer, session] = net.connect();
     session->transport->close(CloseMode::graceful);
     const std::string flood(60 * 1024, 'x');

@@ -306,6 +306,38 @@ TEST_CASE("input in the TLS library's memory is delivered after a pause", "[tls_
   CHECK(net.session().received == bytes);
 }
 
+TEST_CASE("bytes that the TLS library keeps in memory are not forgotten there", "[tls_transport]") {
+  const bool pausing = GENERATE(false, true);
+  TlsNet net;
+  auto peer = net.dial();
+  REQUIRE(net.handshake(*peer));
+  REQUIRE(net.until([&] { return net.session().transport->peer().tls() != nullptr; }));
+  Session& session = net.session();
+  session.whenData = [&](Session& s) {
+    if (pausing) s.transport->pauseReading();
+  };
+  // With some sizes of records the read buffer is full just when the library has
+  // the last bytes in memory, and the socket is empty.
+  for (std::size_t size = 300; size < 400; ++size) {
+    INFO("records of " << size << " bytes");
+    session.transport->pauseReading();
+    session.received.clear();
+    const std::string record = pattern(size);
+    const std::size_t count = Reactor::kReadSize / size + 1;
+    for (std::size_t i = 0; i < count; ++i) {
+      peer->send(record);
+      peer->poll();
+    }
+    REQUIRE(peer->allSent());
+    session.transport->resumeReading();
+    REQUIRE(net.until([&] {
+      net.settle();
+      if (pausing) session.transport->resumeReading();
+      return session.received.size() == count * size;
+    }));
+  }
+}
+
 TEST_CASE("data and close_notify arriving together are delivered in order", "[tls_transport]") {
   TlsNet net;
   const bool paused = GENERATE(false, true);

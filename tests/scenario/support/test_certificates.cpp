@@ -1,4 +1,4 @@
-#include "tests/support/test_certificates.hpp"
+#include "tests/scenario/support/test_certificates.hpp"
 
 #include <cstdio>
 #include <memory>

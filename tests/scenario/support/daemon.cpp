@@ -1,4 +1,4 @@
-#include "tests/support/daemon.hpp"
+#include "tests/scenario/support/daemon.hpp"
 
 #include <cerrno>
 #include <chrono>

@@ -10,8 +10,8 @@
 
 #include <openssl/types.h>
 
-#include "tests/support/daemon.hpp"
-#include "tests/support/raw_packets.hpp"
+#include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/raw_packets.hpp"
 
 namespace mqttstack {
 

@@ -1,4 +1,4 @@
-#include "tests/support/raw_client.hpp"
+#include "tests/scenario/support/raw_client.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>

@@ -1,0 +1,265 @@
+#include "middlewares/security/acl_rules.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "core/mqtt/topic.hpp"
+
+using namespace mqttstack;
+using Outcome = AclRules::Outcome;
+
+namespace {
+
+using Problems = std::vector<std::pair<std::size_t, std::string>>;
+
+AclRules compile(std::string_view text) {
+  return AclRules::compile(text, [](std::size_t line, std::string problem, std::string) {
+    FAIL(line << ": " << problem);
+  });
+}
+
+Problems problemsOf(std::string_view text) {
+  Problems problems;
+  AclRules::compile(text, [&](std::size_t line, std::string problem, std::string) {
+    problems.emplace_back(line, std::move(problem));
+  });
+  return problems;
+}
+
+broker::Identity user(std::string principal, std::string clientId = "client") {
+  broker::IdentityFields fields;
+  fields.principal = std::move(principal);
+  fields.clientId = std::move(clientId);
+  return broker::Identity{std::move(fields)};
+}
+broker::Identity nobody(std::string clientId = "client") {
+  broker::IdentityFields fields;
+  fields.principal = "anonymous";
+  fields.clientId = std::move(clientId);
+  fields.anonymous = true;
+  return broker::Identity{std::move(fields)};
+}
+
+bool reads(const AclRules& rules, const broker::Identity& who, std::string_view topic) {
+  return rules.mayRead(who, topic).outcome == Outcome::allowed;
+}
+bool writes(const AclRules& rules, const broker::Identity& who, std::string_view topic) {
+  return rules.mayWrite(who, topic).outcome == Outcome::allowed;
+}
+bool subscribes(const AclRules& rules, const broker::Identity& who, std::string_view filter) {
+  return rules.maySubscribe(who, filter).outcome == Outcome::allowed;
+}
+
+}  // namespace
+
+TEST_CASE("an empty access control file allows nothing", "[acl_rules]") {
+  const auto rules = compile(GENERATE(as<std::string>{}, "", "\n\n", "# nothing\n  # at all"));
+  for (const auto& who : {user("alice"), nobody()}) {
+    CHECK(rules.mayRead(who, "a").outcome == Outcome::unmatched);
+    CHECK(rules.mayWrite(who, "a").outcome == Outcome::unmatched);
+    CHECK(rules.maySubscribe(who, "#").outcome == Outcome::unmatched);
+  }
+}
+
+TEST_CASE("a rule gives what its access says", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic read r\n"
+      "topic write w\n"
+      "topic readwrite rw\n"
+      "topic both\n"
+      "topic two words\n"
+      "topic read also two\n");
+  const auto alice = user("alice");
+  CHECK(reads(rules, alice, "r"));
+  CHECK_FALSE(writes(rules, alice, "r"));
+  CHECK(writes(rules, alice, "w"));
+  CHECK_FALSE(reads(rules, alice, "w"));
+  for (const char* topic : {"rw", "both", "two words"}) {
+    CHECK(reads(rules, alice, topic));
+    CHECK(writes(rules, alice, topic));
+  }
+  CHECK(reads(rules, alice, "also two"));
+  CHECK_FALSE(writes(rules, alice, "also two"));
+  CHECK(subscribes(rules, alice, "r"));
+  CHECK_FALSE(subscribes(rules, alice, "w"));
+}
+
+TEST_CASE("rules belong to the user above them", "[acl_rules]") {
+  const auto rules = compile(
+      "topic read public\n"
+      "user alice\n"
+      "topic a\n"
+      "user bob the builder\n"
+      "\ttopic b \r\n"
+      "user alice\n"
+      "topic a2\n"
+      "user anonymous\n"
+      "topic named\n");
+  CHECK(reads(rules, user("alice"), "a"));
+  CHECK(reads(rules, user("alice"), "a2"));
+  CHECK_FALSE(reads(rules, user("alice"), "b"));
+  CHECK_FALSE(reads(rules, user("alice"), "public"));
+  CHECK(reads(rules, user("bob the builder"), "b"));
+  CHECK_FALSE(reads(rules, user("bob"), "b"));
+  CHECK_FALSE(reads(rules, user("carol"), "a"));
+  CHECK(reads(rules, nobody(), "public"));
+  // One who is called so is not the same as one who gave no name.
+  CHECK_FALSE(reads(rules, nobody(), "named"));
+  CHECK(reads(rules, user("anonymous"), "named"));
+  CHECK_FALSE(reads(rules, user("anonymous"), "public"));
+}
+
+TEST_CASE("a deny wins over all that allow, wherever it stands", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic home/#\n"
+      "topic deny home/safe/#\n"
+      "topic home/safe/light\n"
+      "pattern deny private/%c\n"
+      "user bob\n"
+      "topic private/#\n");
+  const auto alice = user("alice");
+  CHECK(writes(rules, alice, "home/door"));
+  const auto denied = rules.mayWrite(alice, "home/safe/light");
+  CHECK(denied.outcome == Outcome::denied);
+  CHECK(denied.line == 3);
+  CHECK(rules.mayRead(alice, "home/safe").outcome == Outcome::denied);
+  CHECK(rules.mayRead(user("bob", "c1"), "private/c1").outcome == Outcome::denied);
+  CHECK(reads(rules, user("bob", "c1"), "private/c2"));
+}
+
+TEST_CASE("a decision names the line of its rule", "[acl_rules]") {
+  const auto rules = compile("# one\n\nuser alice\ntopic read a\npattern write %c\n");
+  CHECK(rules.mayRead(user("alice"), "a").line == 4);
+  CHECK(rules.mayWrite(user("alice", "x"), "x").line == 5);
+  CHECK(rules.mayWrite(user("alice", "x"), "y").line == 0);
+}
+
+TEST_CASE("a subscription needs one rule that covers its filter", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic read home/#\n"
+      "topic read +/open\n"
+      "topic deny home/safe/#\n"
+      "user bob\n"
+      "topic read #\n"
+      "topic deny secret\n");
+  const auto alice = user("alice");
+  CHECK(subscribes(rules, alice, "home"));
+  CHECK(subscribes(rules, alice, "home/#"));
+  CHECK(subscribes(rules, alice, "home/+/light"));
+  CHECK(subscribes(rules, alice, "+/open"));
+  CHECK(subscribes(rules, alice, "garden/open"));
+  CHECK_FALSE(subscribes(rules, alice, "#"));
+  CHECK_FALSE(subscribes(rules, alice, "+/#"));
+  CHECK_FALSE(subscribes(rules, alice, "+"));
+  CHECK_FALSE(subscribes(rules, alice, "homes/#"));
+  CHECK_FALSE(subscribes(rules, alice, "garden/+"));
+  // All of it is denied, or only a part: that is not delivered.
+  CHECK(rules.maySubscribe(alice, "home/safe/+").outcome == Outcome::denied);
+  CHECK(subscribes(rules, alice, "home/+"));
+  CHECK(subscribes(rules, user("bob"), "#"));
+  CHECK(rules.mayRead(user("bob"), "secret").outcome == Outcome::denied);
+}
+
+TEST_CASE("topics with a $ need a rule that names them [v5:4.7.2-1]", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic #\n"
+      "topic +/broker/load\n"
+      "user admin\n"
+      "topic read $SYS/#\n");
+  CHECK_FALSE(reads(rules, user("alice"), "$SYS/broker/load"));
+  CHECK_FALSE(writes(rules, user("alice"), "$CONTROL/x"));
+  CHECK_FALSE(subscribes(rules, user("alice"), "$SYS/#"));
+  CHECK(reads(rules, user("admin"), "$SYS/broker/load"));
+  CHECK(subscribes(rules, user("admin"), "$SYS/#"));
+  CHECK_FALSE(writes(rules, user("admin"), "$SYS/broker/load"));
+}
+
+TEST_CASE("a pattern stands for the client's own level", "[acl_rules]") {
+  const auto rules = compile(
+      "pattern write devices/%c/state\n"
+      "pattern read %u/+/inbox/#\n"
+      "pattern shared/%u/%c\n");
+  const auto alice = user("alice", "kitchen");
+  CHECK(writes(rules, alice, "devices/kitchen/state"));
+  CHECK_FALSE(writes(rules, alice, "devices/cellar/state"));
+  CHECK_FALSE(writes(rules, alice, "devices/%c/state"));
+  CHECK(reads(rules, alice, "alice/x/inbox/1"));
+  CHECK(subscribes(rules, alice, "alice/+/inbox/#"));
+  CHECK_FALSE(subscribes(rules, alice, "+/+/inbox/#"));
+  CHECK_FALSE(reads(rules, alice, "bob/x/inbox/1"));
+  CHECK(writes(rules, alice, "shared/alice/kitchen"));
+  CHECK(writes(rules, nobody("kitchen"), "devices/kitchen/state"));
+  CHECK_FALSE(reads(rules, nobody(), "anonymous/x/inbox/1"));
+}
+
+TEST_CASE("a name that means more than itself makes a pattern match nothing", "[acl_rules]") {
+  const auto rules = compile(
+      "pattern devices/%c/state\n"
+      "pattern users/%u/#\n"
+      "pattern %u/own\n");
+  for (const std::string& name :
+       {std::string{"+"}, std::string{"#"}, std::string{"a/b"}, std::string{"a+"}, std::string{"/"},
+        std::string{}, std::string{"a\0b", 3}, std::string{"\0", 1}}) {
+    CAPTURE(name);
+    const auto evil = user(name, name);
+    CHECK_FALSE(writes(rules, evil, "devices/cellar/state"));
+    CHECK_FALSE(writes(rules, evil, "devices/a/b/state"));
+    CHECK_FALSE(writes(rules, evil, "devices/" + name + "/state"));
+    CHECK_FALSE(subscribes(rules, evil, "devices/+/state"));
+    CHECK_FALSE(subscribes(rules, evil, "users/+/#"));
+    CHECK_FALSE(reads(rules, evil, "users/alice/x"));
+    CHECK_FALSE(reads(rules, evil, name + "/own"));
+  }
+  // A placeholder in a name is a name.
+  CHECK(writes(rules, user("x", "%u"), "devices/%u/state"));
+  CHECK_FALSE(writes(rules, user("x", "%u"), "devices/x/state"));
+  // A leading $ is no secret way to the broker's own topics, and harmless elsewhere.
+  CHECK_FALSE(writes(rules, user("$SYS"), "$SYS/own"));
+  CHECK(writes(rules, user("$SYS"), "users/$SYS/x"));
+}
+
+TEST_CASE("every bad line of an access control file is reported", "[acl_rules]") {
+  const auto text =
+      GENERATE(as<std::string>{}, "topic", "topic read", "topic deny ", "user", "user ", "topics a",
+               "allow a", "topic a/#/b", "topic a+", "topic read a#", "pattern a/%c%u",
+               "pattern x%c/b", "pattern", "topic a/%c", "topic %u", "topic $share/g/a",
+               "topic read $share/g/#", "topic a\xff", "user \xc0\x80", "READ a");
+  const Problems problems = problemsOf("topic good\n" + text + "\ntopic good\n");
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].first == 2);
+  CHECK_FALSE(problems[0].second.empty());
+  CHECK(problemsOf(text + "\n" + text).size() == 2);
+}
+
+TEST_CASE("the quick look at the head of a rule changes no decision", "[acl_rules]") {
+  const std::vector<std::string> levels = {"a", "", "abcdefgh", "abcdefghi", "$x", "\xc3\xa4"};
+  const std::vector<std::string> wild = {"+", "#"};
+  std::vector<std::string> topics;
+  std::vector<std::string> filters = {"#", "+"};
+  for (const auto& one : levels) {
+    if (!one.empty()) topics.push_back(one);
+    for (const auto& two : levels) topics.push_back(one + "/" + two);
+    for (const auto& two : wild) filters.push_back(one + "/" + two);
+    filters.push_back("+/" + one);
+  }
+  filters.insert(filters.end(), topics.begin(), topics.end());
+  const auto alice = user("alice");
+  for (const auto& filter : filters) {
+    const auto rules = compile("user alice\ntopic " + filter);
+    for (const auto& topic : topics) {
+      CAPTURE(filter, topic);
+      CHECK(reads(rules, alice, topic) == mqtt::matches(filter, topic));
+    }
+    for (const auto& asked : filters) {
+      CAPTURE(filter, asked);
+      CHECK(subscribes(rules, alice, asked) == mqtt::contains(filter, asked));
+    }
+  }
+}
