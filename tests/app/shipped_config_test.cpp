@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 
 #include <catch2/catch.hpp>
@@ -55,20 +56,10 @@ private:
   mutable std::string policies_;
 };
 
-/// A file with the lines put in force that stand behind a "#" and no space; lists
-/// go on after several.
+/// The text with those lines put in force that are commented out by `mark` with
+/// no space behind it, or that go on with a list.
 std::string uncommented(const std::string& text, const std::string& mark) {
-  std::istringstream in{text};
-  std::string all;
-  for (std::string line; std::getline(in, line);) {
-    const std::string rest = line.starts_with(mark) ? line.substr(mark.size()) : "";
-    if (!rest.empty() && rest[0] != '#' && (rest[0] != ' ' || rest.starts_with("  "))) line = rest;
-    if (!line.starts_with('#') && !line.starts_with("   "))
-      all += line + "\n";
-    else if (line.find('"') != std::string::npos && line.starts_with("   "))
-      all += line + "\n";
-  }
-  return all;
+  return std::regex_replace(text, std::regex{"(^|\n)" + mark + "([^ #\n]|  +\")"}, "$1$2");
 }
 
 const std::string kTable = "##[middleware.";
