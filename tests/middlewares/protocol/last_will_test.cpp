@@ -36,9 +36,15 @@ const Lines kPublished{"PUBLISH will 'gone'"};
 struct Watched : ProtocolBroker {
   explicit Watched(const Parts& parts = {}, Version version = Version::v5)
       : ProtocolBroker{parts},
-        watcher{join(*this, version, "watcher")} {
+        watcher{join(*this, version, watching())} {
     subscribe(watcher, "#", 2);
   }
+  static Connect watching() {
+    Connect connect = clean("watcher");
+    connect.keepAlive = 0;
+    return connect;
+  }
+
   Peer watcher;
 };
 
