@@ -36,9 +36,15 @@ const Lines kPublished{"PUBLISH will 'gone'"};
 struct Watched : ProtocolBroker {
   explicit Watched(const Parts& parts = {}, Version version = Version::v5)
       : ProtocolBroker{parts},
-        watcher{join(*this, version, "watcher")} {
+        watcher{join(*this, version, watching())} {
     subscribe(watcher, "#", 2);
   }
+  static Connect watching() {
+    Connect connect = clean("watcher");
+    connect.keepAlive = 0;
+    return connect;
+  }
+
   Peer watcher;
 };
 
@@ -222,7 +228,7 @@ TEST_CASE("a will has its QoS, and is retained if it says so [v311:3.1.2-16] [v3
   CHECK(publishes(broker.watcher) == Lines{"PUBLISH will 'x'" + tail});  // [v311:3.3.1-9]
   Peer later = join(broker, version, "later");
   later.send(subscribePacket(version, 1, {{"will", 2}}));
-  broker.advance(1ms);
+  broker.advance(10ms);
   CHECK(publishes(later) == (retain ? Lines{"PUBLISH will 'x'" + tail + " retain"} : Lines{}));
 }
 
@@ -243,7 +249,7 @@ TEST_CASE(
   broker.advance(31s);
   Peer late = join(broker, Version::v5, "late");
   late.send(subscribePacket(Version::v5, 1, {{"will", 0}}));
-  broker.advance(1ms);
+  broker.advance(10ms);
   CHECK(publishes(late) == Lines{});
 }
 
