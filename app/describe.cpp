@@ -26,7 +26,7 @@ std::string describeOptions(const std::vector<OptionInfo>& options) {
     text += fmt::format("  {} ({}", option.name, option.type);
     if (option.required)
       text += ", required";
-    else if (!option.defaultValue.empty())
+    else if (hasDefault(option))
       text += fmt::format(", default {}", option.defaultValue);
     if (!option.range.empty()) text += fmt::format(", {}", option.range);
     text += ")\n" + wrapped(option.text, "      ");
@@ -54,6 +54,10 @@ std::vector<ConfigTableInfo> configTables() {
       {"tls", "table", "", "", "Clients speak TLS, at least 1.2. Left out: they speak plain MQTT.",
        false});
   return all;
+}
+
+bool hasDefault(const OptionInfo& option) {
+  return !option.defaultValue.empty() && option.defaultValue != "\"\"";
 }
 
 std::string wrapped(std::string_view text, std::string_view indent) {

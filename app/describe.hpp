@@ -21,6 +21,9 @@ struct ConfigTableInfo {
 /// `[[listener]]`, its `tls`, and `[log]`.
 std::vector<ConfigTableInfo> configTables();
 
+/// Whether there is a default worth showing: an empty text only stands for none.
+bool hasDefault(const OptionInfo& option);
+
 /// Breaks text into lines of at most 88 characters, each after `indent`.
 std::string wrapped(std::string_view text, std::string_view indent);
 

@@ -28,7 +28,10 @@ std::string optionTable(const std::vector<OptionInfo>& options) {
     std::string meaning = cell(option.text);
     if (!option.range.empty()) meaning += fmt::format(" ({})", cell(option.range));
     text += fmt::format("| `{}` | {} | {} | {} |\n", option.name, option.type,
-                        option.required ? "required" : code(option.defaultValue), meaning);
+                        option.required      ? "required"
+                        : hasDefault(option) ? code(option.defaultValue)
+                                             : "",
+                        meaning);
   }
   return text;
 }
@@ -149,12 +152,14 @@ std::string exampleValue(std::string_view middleware, const OptionInfo& option) 
     std::string_view option;
     std::string_view value;
   };
-  constexpr std::array<Example, 6> kExamples{
+  constexpr std::array<Example, 8> kExamples{
       {{"acl_file", "path", "\"acl\""},
        {"listener", "bind", "\"127.0.0.1:1883\""},
+       {"listener", "name", "\"local\""},
        {"listener", "tls", "{ certificate = \"server.crt\", key = \"server.key\" }"},
        {"password_file", "path", "\"passwd\""},
        {"tls", "certificate", "\"server.crt\""},
+       {"tls", "client_ca", "\"ca.crt\""},
        {"tls", "key", "\"server.key\""}}};
   for (const Example& example : kExamples)
     if (example.owner == middleware && example.option == option.name)
@@ -169,9 +174,8 @@ std::string exampleTable(std::string_view header, std::string_view owner, std::s
     std::string comment = option.text;
     if (!option.range.empty()) comment += fmt::format(" ({})", option.range);
     text += wrapped(comment, "# ");
-    text += fmt::format(
-        "##{} = {}\n", option.name,
-        option.defaultValue.empty() ? exampleValue(owner, option) : option.defaultValue);
+    text += fmt::format("##{} = {}\n", option.name,
+                        hasDefault(option) ? option.defaultValue : exampleValue(owner, option));
   }
   return text;
 }

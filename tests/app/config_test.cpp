@@ -1,5 +1,9 @@
 #include "app/config.hpp"
 
+#include <algorithm>
+#include <random>
+#include <sstream>
+
 #include <catch2/catch.hpp>
 
 #include "tests/app/config_fixture.hpp"
@@ -169,4 +173,58 @@ tls = { certificat = "a" }
 
 TEST_CASE("a misspelt name is shown harmlessly", "[config]") {
   CHECK_THAT(problemsOf("\"a\\nb\" = 1"), Contains("error: unknown option \"a\\x0ab\""));
+}
+
+TEST_CASE("a file that was damaged anywhere is read or refused, and every place is in it",
+          "[config]") {
+  const std::string whole = R"([log]
+level = "info"
+[[listener]]
+bind = "127.0.0.1:1883"
+tls = { certificate = "a", key = "b" }
+[pipeline]
+default = ["connection", "store",
+           "keep_alive"]
+[middleware.store]
+use = "memory_backend"
+[middleware.keep_alive]
+grace = 1.5
+names = ["a", """b"""]
+)";
+  const std::string letters =
+      "[]{}\"'=.,#\n\\ a\xc3\xa9"
+      "1-\t" +
+      std::string{"\0\xff", 2};
+  std::minstd_rand random{1};
+  for (int round = 0; round < 1500; ++round) {
+    std::string text = whole;
+    for (auto changes = 1 + random() % 4; changes > 0; --changes) {
+      const std::size_t at = random() % text.size();
+      const char letter = letters[random() % letters.size()];
+      switch (random() % 3) {
+        case 0:
+          text[at] = letter;
+          break;
+        case 1:
+          text.insert(at, 1 + random() % 3, letter);
+          break;
+        default:
+          text.erase(at, random() % 8);
+      }
+    }
+    INFO(text);
+    Registry registry;
+    registerTestMiddlewares(registry);
+    ConfigReport report;
+    const Config config = readConfig({"test.toml", text}, report);
+    const LogSink silent;
+    const Daemon daemon{config, registry, silent, report};
+    const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+    for (const ConfigFinding& finding : report.findings()) {
+      REQUIRE(finding.at.line <= lines);
+      REQUIRE_FALSE(finding.message.empty());
+    }
+    std::ostringstream out;
+    report.print(out, config.source);
+  }
 }
