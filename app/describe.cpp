@@ -44,11 +44,12 @@ std::string describeCallbacks(std::string_view what, const std::vector<std::stri
 
 std::vector<ConfigTableInfo> configTables() {
   std::vector<ConfigTableInfo> all{
-      {"listener", "Where clients connect: one [[listener]] for each address.",
+      {"listener", "[[listener]]", "Where clients connect: one [[listener]] for each address.",
        optionsOf<ListenerSettings>()},
-      {"tls", "How a listener speaks TLS: tls = { certificate = \"…\", key = \"…\" } in it.",
+      {"tls", "[listener.tls]",
+       "How a listener speaks TLS: tls = { certificate = \"…\", key = \"…\" } in it.",
        optionsOf<TlsSettings>()},
-      {"log", "What is written to stderr: one [log].", optionsOf<LogSettings>()}};
+      {"log", "[log]", "What is written to stderr: one [log].", optionsOf<LogSettings>()}};
   all.front().options.push_back(
       {"tls", "table", "", "", "Clients speak TLS, at least 1.2. Left out: they speak plain MQTT.",
        false});

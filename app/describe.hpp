@@ -13,6 +13,7 @@ namespace mqttstack {
 /// A table of the file that belongs to no middleware.
 struct ConfigTableInfo {
   std::string name;
+  std::string header;  ///< as it stands in the file: "[log]"
   std::string summary;
   std::vector<OptionInfo> options;
 };

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <cstring>
+#include <cerrno>
 #include <fmt/format.h>
+#include <optional>
 #include <unistd.h>
 
 #include "core/mqtt/text.hpp"

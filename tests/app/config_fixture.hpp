@@ -7,7 +7,7 @@
 #include "app/config_report.hpp"
 #include "app/daemon.hpp"
 #include "tests/app/test_middlewares.hpp"
-#include "tests/support/daemon.hpp"
+#include "tests/scenario/support/daemon.hpp"
 
 namespace mqttstack::test {
 

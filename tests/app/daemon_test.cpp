@@ -118,5 +118,5 @@ TEST_CASE("a middleware that cannot start ends the daemon before anybody is serv
   CHECK(log ==
         "info [signaller] started\n"
         "info [signaller] stopped\n"
-        "error [daemon] test.toml:4:38: error: the lock is taken (stop the other one)\n");
+        "error [daemon] test.toml:4:39: error: the lock is taken (stop the other one)\n");
 }

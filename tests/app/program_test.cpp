@@ -5,8 +5,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/daemon.hpp"
-#include "tests/support/raw_client.hpp"
+#include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/raw_client.hpp"
 
 using namespace mqttstack;
 using Catch::Matchers::Contains;

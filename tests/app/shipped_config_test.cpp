@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 
 #include <catch2/catch.hpp>
@@ -8,7 +9,7 @@
 #include "app/manual.hpp"
 #include "middlewares/builtins.hpp"
 #include "tests/app/config_fixture.hpp"
-#include "tests/support/test_certificates.hpp"
+#include "tests/scenario/support/test_certificates.hpp"
 
 using namespace mqttstack;
 using namespace mqttstack::test;
@@ -29,8 +30,7 @@ std::string contentOf(const std::filesystem::path& path) {
 class Installed {
 public:
   Installed() {
-    std::filesystem::create_directory(directory_.path() / "certs");
-    writeTestCertificates(directory_.path() / "certs");
+    writeTestCertificates(directory_.path());
     directory_.write("passwd", contentOf(kShipped / "passwd.example"));
     directory_.write("acl", contentOf(kShipped / "acl.example"));
   }
@@ -56,20 +56,13 @@ private:
   mutable std::string policies_;
 };
 
-/// A part of a file with everything that is commented out put in force. Prose has
-/// a space after the hash, what is meant for the broker has none.
-std::string uncommented(const std::string& text) {
-  std::istringstream in{text};
-  std::string all;
-  for (std::string line; std::getline(in, line);) {
-    if (line == "#") line.clear();
-    if (line.size() > 1 && line[0] == '#' && line[1] != ' ') line.erase(0, 1);
-    all += line + "\n";
-  }
-  return all;
+/// The text with those lines put in force that are commented out by `mark` with
+/// no space behind it, or that go on with a list.
+std::string uncommented(const std::string& text, const std::string& mark) {
+  return std::regex_replace(text, std::regex{"(^|\n)" + mark + "([^ #\n]|  +\")"}, "$1$2");
 }
 
-const std::string kOthers = "# The options of all other middlewares.";
+const std::string kTable = "##[middleware.";
 
 }  // namespace
 
@@ -92,20 +85,20 @@ TEST_CASE("the packaged configuration opens nothing but loopback", "[config]") {
 
 TEST_CASE("what the packaged configuration comments out is safe on the network", "[config]") {
   const Installed installed;
-  const std::string text = contentOf(kShipped / "mqtt-stackd.toml");
-  REQUIRE(text.find(kOthers) != std::string::npos);
-  CHECK(installed.problemsOf(uncommented(text.substr(0, text.find(kOthers)))) == "");
+  const std::string opened = uncommented(contentOf(kShipped / "mqtt-stackd.toml"), "#");
+  CHECK(installed.problemsOf(opened) == "");
   CHECK(installed.policies() ==
         "pipeline \"default\", anonymous allowed, no TLS\n"
         "pipeline \"secure\", anonymous refused, TLS\n");
 }
 
-TEST_CASE("every table that the packaged configuration comments out is good", "[config]") {
+TEST_CASE("the packaged configuration shows every option as it may be written", "[config]") {
+  Registry registry;
+  registerBuiltins(registry);
   const std::string text = contentOf(kShipped / "mqtt-stackd.toml");
-  std::size_t at = text.find(kOthers);
-  REQUIRE(at != std::string::npos);
-  while ((at = text.find("#[middleware.", at)) != std::string::npos) {
-    const std::size_t begin = at + 13;
+  std::vector<std::string> shown;
+  for (std::size_t at = 0; (at = text.find(kTable, at)) != std::string::npos; ++at) {
+    const std::size_t begin = at + kTable.size();
     const std::string name = text.substr(begin, text.find(']', begin) - begin);
     const std::string table = text.substr(at, text.find("\n\n", at) - at);
     std::vector<std::string> pipeline = builtInPipeline();
@@ -113,11 +106,16 @@ TEST_CASE("every table that the packaged configuration comments out is good", "[
       pipeline.insert(pipeline.begin() + 1, name);
     std::string list;
     for (const std::string& each : pipeline) list += '"' + each + "\", ";
-    INFO(name);
-    CHECK(Installed{}.problemsOf("[pipeline]\ndefault = [" + list + "]\n" + uncommented(table)) ==
-          "");
-    at = begin;
+    INFO(table);
+    CHECK(Installed{}.problemsOf("[pipeline]\ndefault = [" + list + "]\n" +
+                                 uncommented(table, "##")) == "");
+    for (const OptionInfo& option : registry.info(name).options)
+      CHECK_THAT(table, Contains("\n##" + option.name + " = "));
+    shown.push_back(name);
   }
+  for (const std::string& name : registry.names())
+    CHECK((registry.info(name).options.empty() ||
+           std::find(shown.begin(), shown.end(), name) != shown.end()));
 }
 
 TEST_CASE("the packaged configuration is what the program generates", "[config]") {

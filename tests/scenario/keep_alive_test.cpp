@@ -93,12 +93,10 @@ TEST_CASE("a keep alive within the bounds is left alone, and so is none [v5:3.2.
   CHECK_FALSE(numberOf(connack.properties, PropertyId::serverKeepAlive).has_value());
 }
 
-TEST_CASE("the server's keep alive is enforced on clients that asked for more [v5:3.1.2-22]",
+TEST_CASE("the server's keep alive is enforced on clients that were told [v5:3.1.2-22]",
           "[keep_alive]") {
   DaemonProcess daemon(plainConfig("[middleware.keep_alive]\nmax_keep_alive = \"1s\"\n"));
-  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
-  CAPTURE(version);
-  RawClient client(daemon.endpoint(), version);
+  RawClient client(daemon.endpoint(), Version::v5);
   client.connect({.keepAlive = 60});
   client.expectDisconnected(0x8D);
 }

@@ -37,6 +37,10 @@ class TestBroker;
 /// as long as the broker.
 class Peer {
 public:
+  Peer(const Peer&) = default;
+  Peer& operator=(const Peer&) = default;
+  ~Peer() {}  // not trivial: a connection that is merely there is no unused variable
+
   /// Sends bytes, and has the broker do everything that follows from it.
   void send(std::string_view bytes);
   /// Sends a packet, encoded for this peer's version.

@@ -146,6 +146,9 @@ TEST_CASE(
   }
   SECTION("PUBREL before the PUBREC is against the rules") {
     peer.send(pubrelPacket(2));
+    CHECK(peer.closed());
+    relays.taken.clear();
+    broker.run();
     CHECK(peer.gone());
   }
   SECTION("failed") {

@@ -102,7 +102,7 @@ TEST_CASE("a will is delayed [v5:3.1.3-9]", "[last_will]") {
   broker.advance(9s);
   CHECK(publishes(broker.watcher) == Lines{});
   SECTION("and published when the delay has passed") {
-    broker.advance(1001ms);
+    broker.advance(1020ms);
     CHECK(publishes(broker.watcher) == kPublished);
     broker.advance(1000s);
     CHECK(publishes(broker.watcher) == Lines{});
@@ -114,15 +114,14 @@ TEST_CASE("a will is delayed [v5:3.1.3-9]", "[last_will]") {
   }
   SECTION("and published when the client comes back for a new session") {
     Peer back = join(broker, Version::v5, "author");
-    broker.run();
-    broker.advance(1ms);
+    broker.advance(10ms);
     CHECK(publishes(broker.watcher) == kPublished);
   }
   SECTION("and still due when somebody in vain tries to come back") {
     Connect bad = persistent(Version::v5, "author");
     bad.properties.push_back(property(PropertyId::authMethod, "x"));
     Peer refused = dial(broker, Version::v5, bad);
-    broker.advance(1001ms);
+    broker.advance(1020ms);
     CHECK(publishes(broker.watcher) == kPublished);
   }
 }
@@ -140,7 +139,7 @@ TEST_CASE("a session that ends before the delay has its will published then [v5:
     peer.reset();
     broker.advance(4s);
     CHECK(publishes(broker.watcher) == Lines{});
-    broker.advance(1001ms);
+    broker.advance(1020ms);
     CHECK(publishes(broker.watcher) == kPublished);
   }
   broker.advance(1000s);
@@ -221,9 +220,6 @@ TEST_CASE("a will has its QoS, and is retained if it says so [v311:3.1.2-16] [v3
   peer.reset();
   const std::string tail = qos == 0 ? "" : " q" + std::to_string(qos) + " #1";
   CHECK(publishes(broker.watcher) == Lines{"PUBLISH will 'x'" + tail});  // [v311:3.3.1-9]
-  Peer late = join(broker, version, "late");
-  subscribe(late, "will", 2);
-  broker.advance(1ms);
   Peer later = join(broker, version, "later");
   later.send(subscribePacket(version, 1, {{"will", 2}}));
   broker.advance(1ms);
@@ -241,7 +237,7 @@ TEST_CASE(
                      userProperty("b", "3")};
   Peer peer = join(broker, Version::v5, willing(Version::v5, will, {.expiry = 1000, .delay = 100}));
   peer.reset();
-  broker.advance(100'001ms);
+  broker.advance(100'020ms);
   CHECK(publishes(broker.watcher) ==
         Lines{"PUBLISH will 'x' messageExpiry=30 user=b:1 user=a:2 contentType=text user=b:3"});
   broker.advance(31s);

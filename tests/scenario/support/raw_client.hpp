@@ -11,7 +11,7 @@
 #include <openssl/types.h>
 
 #include "tests/scenario/support/daemon.hpp"
-#include "tests/scenario/support/raw_packets.hpp"
+#include "tests/support/raw_packets.hpp"
 
 namespace mqttstack {
 
