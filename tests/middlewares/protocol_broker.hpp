@@ -15,7 +15,7 @@
 #include "middlewares/protocol/session_manager.hpp"
 #include "middlewares/protocol/subscription_manager.hpp"
 #include "tests/support/client_fixture.hpp"
-#include "tests/scenario/support/raw_packets.hpp"
+#include "tests/support/raw_packets.hpp"
 
 /// A whole broker without sockets, and packets as one line of text each: bytes
 /// go in and come out, written and read by code that is not under test.
