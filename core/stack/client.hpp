@@ -186,6 +186,7 @@ public:
 
   /// Ends the connection and says why: in a CONNACK if the client was not
   /// accepted yet, in a DISCONNECT to an MQTT 5 client, by closing otherwise.
+  /// Without a reason string mqtt::explain() has one where it helps.
   /// Only marks; may be called from anywhere, and more than once.
   /// [v5:3.14.4-1] [v5:4.13.1-1] [v311:4.8.0-1]
   void close(mqtt::ReasonCode reason, std::string_view reasonString = {});

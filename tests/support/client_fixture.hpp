@@ -361,4 +361,17 @@ inline std::vector<mqtt::Packet> Peer::packets() {
   return packets;
 }
 
+/// The DISCONNECT, or the refusing CONNACK, by which an MQTT 5 client hears
+/// `code`, with the words that explain `why`.
+inline std::string farewell(mqtt::ReasonCode code) {
+  mqtt::PropertyWriter words;
+  words.add(mqtt::PropertyId::reasonString, mqtt::explain(code));
+  return encoded(mqtt::Disconnect{code, words.properties()}, mqtt::ProtocolVersion::v5);
+}
+inline std::string refusal(mqtt::ReasonCode code, mqtt::ReasonCode why) {
+  mqtt::PropertyWriter words;
+  words.add(mqtt::PropertyId::reasonString, mqtt::explain(why));
+  return encoded(mqtt::Connack{false, code, words.properties()}, mqtt::ProtocolVersion::v5);
+}
+
 }  // namespace mqttstack::test

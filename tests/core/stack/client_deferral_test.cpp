@@ -142,7 +142,7 @@ TEST_CASE("a client that is closed while its packet is deferred says farewell at
   peer.send(publishBytes(ProtocolVersion::v5, "slow", "1"));
   peer.client().close(ReasonCode::sessionTakenOver);
   broker.run();
-  CHECK(peer.received() == hex("E0 02 8E 00"));
+  CHECK(peer.received() == test::farewell(mqtt::ReasonCode::sessionTakenOver));
   CHECK(peer.closed());
   CHECK(broker.lost == 1);
   CHECK(broker.closed == 0);
