@@ -32,7 +32,7 @@ await '^home/light on$' subscriber.log
 refused() {  # refused WHAT ARGUMENT OF MOSQUITTO_PUB...
   local what=$1
   shift
-  if mosquitto_pub -h localhost --cafile certs/server.crt -t home/light -m off "$@" >refused.log 2>&1; then
+  if mosquitto_pub -h localhost --cafile server.crt -t home/light -m off "$@" >refused.log 2>&1; then
     fail "$what was let in"
   fi
 }
@@ -42,10 +42,10 @@ refused "an unknown user" -u bob -P wonderland
 if command mosquitto_pub -h localhost -p "$port" -u alice -P wonderland -t x -m y >refused.log 2>&1; then
   fail "a client without TLS was let in"
 fi
-mosquitto_pub -h localhost --cafile certs/server.crt -u alice -P wonderland -t elsewhere -m off -q 1
+mosquitto_pub -h localhost --cafile server.crt -u alice -P wonderland -t elsewhere -m off -q 1
 await 'alice.*elsewhere' broker.log
 
-cp certs/server.crt certs/clients.crt
+cp server.crt clients.crt
 { block certificates "$document" && sed '/^\[\[listener/,/^tls/d' secure.toml; } >certificates.toml
 mqtt-stackd check --config certificates.toml >check.log 2>&1 || fail "client certificates: not right"
 grep -q 'client certificates required' check.log || fail "client certificates are not asked for"
