@@ -8,6 +8,6 @@ for document in *.md docs/*.md; do
     [[ -e $(dirname "$document")/$target ]] && continue
     echo "FAILED: $document links to $target, which does not exist" >&2
     status=1
-  done < <(grep -oE '\]\([^)#: ]+' "$document" | sed 's/^](//')
+  done < <(awk '/^ *```/ { code = !code } !code' "$document" | grep -oE '\]\([^)#: ]+' | sed 's/^](//')
 done
 exit "$status"
