@@ -120,7 +120,8 @@ std::string_view explain(ReasonCode code) noexcept {
       return "no authentication method is offered here";
     case ReasonCode::keepAliveTimeout:
       return "nothing was received for longer than the keep alive interval allows";
-    case ReasonCode::sessionTakenOver: return "another connection uses this client identifier";
+    case ReasonCode::sessionTakenOver:
+      return "another connection uses this client identifier";
     case ReasonCode::receiveMaximumExceeded:
       return "more messages were sent without waiting for their acknowledgement than the "
              "receive maximum in CONNACK allows";
@@ -128,8 +129,10 @@ std::string_view explain(ReasonCode code) noexcept {
       return "topic aliases go from 1 to the topic alias maximum in CONNACK";
     case ReasonCode::packetTooLarge:
       return "the packet is larger than the maximum packet size in CONNACK";
-    case ReasonCode::qosNotSupported: return "the QoS is higher than the maximum QoS in CONNACK";
-    default: return {};
+    case ReasonCode::qosNotSupported:
+      return "the QoS is higher than the maximum QoS in CONNACK";
+    default:
+      return {};
   }
 }
 

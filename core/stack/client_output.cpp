@@ -159,8 +159,7 @@ void Client::flush() {
 void Client::queueFarewell(ReasonCode reason, std::string_view reasonString) {
   if (reasonString.empty() && problemInformation_) reasonString = mqtt::explain(reason);
   mqtt::PropertyWriter properties;
-  if (isV5() && !reasonString.empty())
-    properties.add(mqtt::PropertyId::reasonString, reasonString);
+  if (isV5() && !reasonString.empty()) properties.add(mqtt::PropertyId::reasonString, reasonString);
 
   if (phase_ == Phase::connecting) {
     if (!isV5() && mqtt::toConnackReturnCode(reason) == 0) return;  // [v311:3.2.2-6]
