@@ -19,7 +19,7 @@ using mqtt::ReasonCode;
 void retainClient(Client& client) noexcept { client.retain(); }
 void releaseClient(Client& client) noexcept { client.release(); }
 
-// ------------------------------------------------------------- ClientContext
+// ClientContext.
 
 /// A packet and, unless it is a PUBLISH, the bytes that its views refer to.
 struct ClientContext::PacketSlot {
@@ -60,7 +60,7 @@ void ClientContext::releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept {
   if (freeSlots_.size() < kKeptSlots) freeSlots_.push_back(std::move(slot));
 }
 
-// -------------------------------------------------------------------- Client
+// Client.
 
 ClientPtr Client::accept(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
                          std::unique_ptr<net::Transport> transport) {
@@ -100,7 +100,7 @@ std::string Client::describe() const {
   return text + " at " + address;
 }
 
-// -------------------------------------------------------------------- input
+// Input.
 
 std::size_t Client::maximumPacketSize() const noexcept {
   return phase_ == Phase::awaitingConnect
@@ -359,7 +359,7 @@ void Client::acceptTopicAliases(std::uint16_t maximum) {
   receivedAliases_ = maximum != 0 ? std::make_unique<ReceivedAliases>(maximum) : nullptr;
 }
 
-// ------------------------------------------------------------------- ending
+// Ending.
 
 void Client::close(ReasonCode reason, std::string_view reasonString) {
   if (closing()) return;

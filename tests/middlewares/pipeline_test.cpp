@@ -113,7 +113,7 @@ std::string connackOf(TestBroker& broker) {
   return said(peer).at(0);
 }
 
-// ------------------------------------------------------------------ left out
+// Left out.
 
 TEST_CASE("the built-in pipeline lacks nothing", "[pipeline]") {
   CHECK(unanswered(kPipeline) == Names{});
@@ -255,7 +255,7 @@ TEST_CASE("rate_limit and packet_emitter only add something", "[pipeline]") {
   }
 }
 
-// ------------------------------------------------------------------ replaced
+// Replaced.
 
 void closesClients(TestBroker& broker) {
   broker.on<CloseClient>([](CloseClient& close, SyncNext next, Done) {
@@ -470,7 +470,7 @@ TEST_CASE("who decides can be replaced: credentials and rights", "[pipeline]") {
   CHECK(said(alice) == Lines{});
 }
 
-// ------------------------------------------------------------------- several
+// Several.
 
 TEST_CASE("clients of two pipelines with one backend reach each other, each by its own way",
           "[pipeline]") {

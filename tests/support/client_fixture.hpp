@@ -182,7 +182,7 @@ public:
   ClientContext context{scheduler, flushList, metrics, sink};
   Diagnostics diagnostics;
 
-  // --- pipelines
+  // Pipelines.
 
   /// Makes another pipeline; use() goes on with this one.
   Stack& addStack(std::string name) {
@@ -225,7 +225,7 @@ public:
     return found.findings();
   }
 
-  // --- connections
+  // Connections.
 
   /// A connection on which nothing has been sent. Starts the middlewares if
   /// this is the first.
@@ -270,7 +270,7 @@ public:
     return peer;
   }
 
-  // --- time
+  // Time.
 
   /// Turns the loop until nothing is left to do.
   void run() {

@@ -229,7 +229,7 @@ TEST_CASE("a table describes its options", "[options]") {
   CHECK(needed.entries()[1].info.defaultValue.empty());
 }
 
-// --- spans and sizes
+// Spans and sizes.
 
 TEST_CASE("spans of time are read with their units", "[options]") {
   CHECK(parseTimeSpan("0s") == 0ms);
