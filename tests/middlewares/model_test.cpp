@@ -66,6 +66,10 @@ public:
   void live(unsigned steps) {
     for (unsigned i = 0; i < steps; ++i) step();
     settle();
+    // Nothing waits any more; what is on its way now gets lost with its connection.
+    for (Publisher& each : publishers_) publishOne(each);
+    for (Subscriber& each : subscribers_) lose(each);
+    settle();
     judge();
   }
 
@@ -248,6 +252,14 @@ private:
       client.peer->end();
     client.peer.reset();
     if constexpr (std::is_same_v<Client, Subscriber>) client.owed.clear();
+    // It comes back at once, or when messages have gathered.
+    if (chance(50)) listen(client);
+  }
+
+  void lose(Subscriber& subscriber) {
+    subscriber.peer->reset();
+    subscriber.peer.reset();
+    subscriber.owed.clear();
   }
 
   void undefer() {
