@@ -184,7 +184,8 @@ TEST_CASE("a message published while a message is delivered goes its own way", "
       ++depth;
       broker::MessageFields fields;
       fields.topic = "echo";
-      fields.payload = std::to_string(depth);
+      const std::string payload = std::to_string(depth);
+      fields.payload = payload;
       b.stack().execute(RelayMessage{broker::Message::create(std::move(fields))},
                         [](std::error_code, RelayMessage&) {});
       return next();
