@@ -94,7 +94,7 @@ path = "acl"
 The command line wins over `[log]`: `--log-level`, `--log-format`.
 )";
 
-// ------------------------------------------------------- the packaged file
+// The packaged file.
 
 constexpr std::string_view kPackagedBegin =
     R"toml(# mqtt-stackd: an MQTT broker that is nothing but a pipeline of middlewares.

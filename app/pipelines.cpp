@@ -78,7 +78,7 @@ const Pipelines::Instance* Pipelines::instance(std::string_view name) const noex
   return found == instances_.end() ? nullptr : &*found;
 }
 
-// ------------------------------------------------------------------- making
+// Making.
 
 void Pipelines::makeInstances() {
   const Registry& registry = services_.registry;
@@ -197,7 +197,7 @@ bool Pipelines::addMembers(const PipelineConfig& config, Pipeline& pipeline) {
   return complete && !config.instances.empty();
 }
 
-// ----------------------------------------------------------------- checking
+// Checking.
 
 /// Whatever is executed has to be answered by somebody in the same pipeline.
 void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pipeline) {
@@ -275,7 +275,7 @@ SourceSpan Pipelines::locate(const ConfigPlace& place) const {
   return {};
 }
 
-// ------------------------------------------------------------------ running
+// Running.
 
 bool Pipelines::start(ConfigReport& report) {
   Diagnostics diagnostics;

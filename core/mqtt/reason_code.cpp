@@ -112,6 +112,30 @@ const std::error_category& reasonCategory() noexcept {
   return category;
 }
 
+std::string_view explain(ReasonCode code) noexcept {
+  switch (code) {
+    case ReasonCode::clientIdentifierNotValid:
+      return "choose another client identifier, or leave it empty to be given one";
+    case ReasonCode::badAuthenticationMethod:
+      return "no authentication method is offered here";
+    case ReasonCode::keepAliveTimeout:
+      return "nothing was received for longer than the keep alive interval allows";
+    case ReasonCode::sessionTakenOver:
+      return "another connection uses this client identifier";
+    case ReasonCode::receiveMaximumExceeded:
+      return "more messages were sent without waiting for their acknowledgement than the "
+             "receive maximum in CONNACK allows";
+    case ReasonCode::topicAliasInvalid:
+      return "topic aliases go from 1 to the topic alias maximum in CONNACK";
+    case ReasonCode::packetTooLarge:
+      return "the packet is larger than the maximum packet size in CONNACK";
+    case ReasonCode::qosNotSupported:
+      return "the QoS is higher than the maximum QoS in CONNACK";
+    default:
+      return {};
+  }
+}
+
 ReasonCode reasonOf(const std::error_code& ec) noexcept {
   if (!ec) return ReasonCode::success;
   if (ec.category() != reasonCategory()) return ReasonCode::unspecifiedError;

@@ -62,6 +62,11 @@ enum class ReasonCode : std::uint8_t {
 /// The name that the standard gives it: "Packet too large".
 std::string_view toString(ReasonCode code) noexcept;
 
+/// What an MQTT 5 peer that is refused or disconnected with `code` is told in a
+/// reason string, for the developer who looks for the cause: what was expected,
+/// or what to do. Empty where the code says it all.
+std::string_view explain(ReasonCode code) noexcept;
+
 constexpr bool isFailure(ReasonCode code) noexcept {
   return static_cast<std::uint8_t>(code) >= 0x80;
 }

@@ -122,6 +122,11 @@ bool contains(std::string_view outer, std::string_view inner) noexcept {
   }
 }
 
+bool isServerTopic(std::string_view topic) noexcept {
+  const std::string_view first = topic.substr(0, topic.find('/'));
+  return first == "$SYS" || first == "$CONTROL";
+}
+
 std::size_t levelCount(std::string_view topicOrFilter) noexcept {
   return 1 + static_cast<std::size_t>(std::count(topicOrFilter.begin(), topicOrFilter.end(), '/'));
 }

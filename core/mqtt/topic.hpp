@@ -27,6 +27,10 @@ bool contains(std::string_view outer, std::string_view inner) noexcept;
 
 bool hasWildcard(std::string_view filter) noexcept;
 
+/// True for topics that the server speaks on: `$SYS`, `$CONTROL` and what is
+/// below them. Clients may not publish there. [v5:4.7.2]
+bool isServerTopic(std::string_view topic) noexcept;
+
 /// The number of levels, empty ones counted: "a//b" has three.
 std::size_t levelCount(std::string_view topicOrFilter) noexcept;
 

@@ -25,7 +25,7 @@
 /// docs/callbacks.md has the same list as a table.
 namespace mqttstack {
 
-// ---------------------------------------------------------------- deciding
+// Deciding.
 
 /// What a deciding handler has to say. If nobody has an opinion, the answer is
 /// deny.
@@ -98,7 +98,7 @@ struct AuthorizeDelivery {
   Verdict verdict{};  ///< out
 };
 
-// -------------------------------------------------------------- connection
+// Connection.
 
 /// What the server tells an accepted client about itself and the session.
 /// Everything starts as "not available": whoever provides a feature says so.
@@ -201,7 +201,7 @@ struct ClientDrained {
   Client& client;
 };
 
-// ---------------------------------------------------------------- sessions
+// Sessions.
 
 /// Finds or makes the session of a client and attaches the client to it.
 /// Executed by session_manager for each CONNECT; a backend answers: it ends a
@@ -240,7 +240,7 @@ struct SessionEnded {
   broker::Session& session;
 };
 
-// ----------------------------------------------------------- subscriptions
+// Subscriptions.
 
 /// Adds or replaces one subscription. Executed by subscription_manager for each
 /// entry of a SUBSCRIBE, and by session_manager for those of a session that is
@@ -328,7 +328,7 @@ struct LookupSubscriptions {
   std::vector<StoredSubscription> subscriptions{};  ///< out: handlers append
 };
 
-// ---------------------------------------------------------------- messages
+// Messages.
 
 /// Publishes a message: to the subscribers, and to the retained messages if it
 /// says so. Executed by inbound_manager, last_will, and whatever else brings

@@ -19,7 +19,7 @@ using mqtt::ReasonCode;
 void retainClient(Client& client) noexcept { client.retain(); }
 void releaseClient(Client& client) noexcept { client.release(); }
 
-// ------------------------------------------------------------- ClientContext
+// ClientContext.
 
 /// A packet and, unless it is a PUBLISH, the bytes that its views refer to.
 struct ClientContext::PacketSlot {
@@ -60,7 +60,7 @@ void ClientContext::releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept {
   if (freeSlots_.size() < kKeptSlots) freeSlots_.push_back(std::move(slot));
 }
 
-// -------------------------------------------------------------------- Client
+// Client.
 
 ClientPtr Client::accept(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
                          std::unique_ptr<net::Transport> transport) {
@@ -100,7 +100,7 @@ std::string Client::describe() const {
   return text + " at " + address;
 }
 
-// -------------------------------------------------------------------- input
+// Input.
 
 std::size_t Client::maximumPacketSize() const noexcept {
   return phase_ == Phase::awaitingConnect
@@ -359,146 +359,7 @@ void Client::acceptTopicAliases(std::uint16_t maximum) {
   receivedAliases_ = maximum != 0 ? std::make_unique<ReceivedAliases>(maximum) : nullptr;
 }
 
-// ------------------------------------------------------------------- output
-
-namespace {
-
-/// The packet without what is only said for people. `kept` holds its properties.
-template <class P>
-P withoutExplanation(const P& packet, std::string& kept) {
-  mqtt::copyPropertiesExcept(
-      packet.properties, {mqtt::PropertyId::reasonString, mqtt::PropertyId::userProperty}, kept);
-  P bare = packet;
-  bare.properties = mqtt::Properties{kept};
-  return bare;
-}
-
-}  // namespace
-
-template <class P>
-bool Client::enqueue(const P& packet) {
-  std::array<char, 256> small;
-  const std::size_t size = mqtt::encodedSize(packet, version_);
-  if (size <= small.size()) {
-    mqtt::encode(packet, version_, small.data());
-    outbox_.add({small.data(), size});
-  } else {
-    std::string large(size, '\0');
-    mqtt::encode(packet, version_, large.data());
-    outbox_.add(large);
-  }
-  context_.packetsSent.add();
-  context_.flushList.add(*this);
-  return true;
-}
-
-template <class P>
-bool Client::send(const P& packet) {
-  const bool mayBeSent =
-      phase_ == Phase::connected || (P::kType == PacketType::auth && phase_ == Phase::connecting);
-  if (!mayBeSent) return false;
-  if constexpr (requires { packet.properties; }) {
-    // [v5:3.1.2-24] [v5:3.1.2-29] [v5:3.4.2-2] [v5:3.4.2-3] [v5:3.9.2-1] [v5:3.9.2-2]
-    if (!packet.properties.empty() &&
-        (!problemInformation_ || mqtt::encodedSize(packet, version_) > peerMaximumPacketSize_)) {
-      std::string kept;
-      const P bare = withoutExplanation(packet, kept);
-      return mqtt::encodedSize(bare, version_) <= peerMaximumPacketSize_ && enqueue(bare);
-    }
-  }
-  return mqtt::encodedSize(packet, version_) <= peerMaximumPacketSize_ && enqueue(packet);
-}
-
-template bool Client::send(const mqtt::Puback&);
-template bool Client::send(const mqtt::Pubrec&);
-template bool Client::send(const mqtt::Pubrel&);
-template bool Client::send(const mqtt::Pubcomp&);
-template bool Client::send(const mqtt::Suback&);
-template bool Client::send(const mqtt::Unsuback&);
-template bool Client::send(const mqtt::Pingresp&);
-template bool Client::send(const mqtt::Auth&);
-
-bool Client::sendAccepting(const mqtt::Connack& connack) {
-  if (phase_ != Phase::connecting) return false;
-  if (mqtt::encodedSize(connack, version_) <= peerMaximumPacketSize_) {
-    enqueue(connack);
-  } else {
-    // [v5:3.2.2-19] [v5:3.2.2-20]
-    std::string kept;
-    const mqtt::Connack fitting = withoutExplanation(connack, kept);
-    if (mqtt::encodedSize(fitting, version_) > peerMaximumPacketSize_) {
-      closeSilently();
-      return false;
-    }
-    enqueue(fitting);
-  }
-  phase_ = Phase::connected;
-  return true;
-}
-
-Client::Sent Client::send(OutgoingPublish publish) {
-  if (phase_ != Phase::connected) return Sent::closed;
-  // [v5:3.1.2-24] [v5:3.1.2-25]
-  if (peerMaximumPacketSize_ != UINT32_MAX &&
-      encodedSize(publish, version_, context_.scheduler.now()) > peerMaximumPacketSize_)
-    return Sent::tooLarge;
-  outbox_.add(std::move(publish));
-  context_.packetsSent.add();
-  context_.publishSent.add();
-  context_.flushList.add(*this);
-  return Sent::yes;
-}
-
-void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
-  const bool deniedV3 = !isV5() && code == ReasonCode::notAuthorized;
-  const bool refused = mqtt::isFailure(code) && !deniedV3;
-  if (deniedV3) code = ReasonCode::success;
-  if (qos == mqtt::Qos::exactlyOnce && session_) {
-    if (refused)
-      session_->incoming().remove(packetId);  // [v5:4.3.3-9]
-    else
-      session_->incoming().markReceived(packetId);
-  }
-  if (refused && !isV5()) return close(code);  // [v311:4.8.0-2]
-  if (qos == mqtt::Qos::atLeastOnce) {
-    send(mqtt::Puback{packetId, code, {}});
-    return;
-  }
-  // The session may have moved on to another connection, on which the client has
-  // sent this PUBLISH again and waits for the answer.
-  Client* const receiver = session_ && session_->client() ? session_->client() : this;
-  receiver->send(mqtt::Pubrec{packetId, code, {}});
-}
-
-void Client::writeOutput() {
-  if (blocked_ || transportClosed_) return;
-  if (!outbox_.empty()) {
-    const auto flushed =
-        outbox_.flush(*transport_, version_, context_.scheduler.now(), context_.encodeBuffer_);
-    const Outbox::Progress progress = outbox_.takeProgress();
-    context_.bytesSent.add(static_cast<std::int64_t>(progress.written));
-    context_.publishExpired.add(static_cast<std::int64_t>(progress.expired));
-    if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
-    blocked_ = flushed == Outbox::Flushed::some;
-  }
-  if (blocked_ || !drainAwaited_ || closing()) return;
-  drainAwaited_ = false;
-  ClientDrained drained{*this};
-  stack_->run(drained);
-}
-
-void Client::flush() {
-  const ClientPtr pin{this};
-  if (resumeDue_) {
-    resumeDue_ = false;
-    if (!closing()) resumeInput();
-  }
-  if (!lost_) writeOutput();
-  if (closing()) workOffClosing();
-  leaveIfOver();
-}
-
-// ------------------------------------------------------------------- ending
+// Ending.
 
 void Client::close(ReasonCode reason, std::string_view reasonString) {
   if (closing()) return;
@@ -509,26 +370,6 @@ void Client::close(ReasonCode reason, std::string_view reasonString) {
 
 void Client::closeSilently() {
   if (!closing()) beginClosing();
-}
-
-void Client::queueFarewell(ReasonCode reason, std::string_view reasonString) {
-  mqtt::PropertyWriter properties;
-  if (isV5() && !reasonString.empty()) properties.add(mqtt::PropertyId::reasonString, reasonString);
-
-  if (phase_ == Phase::connecting) {
-    if (!isV5() && mqtt::toConnackReturnCode(reason) == 0) return;  // [v311:3.2.2-6]
-    if (isV5() && !mqtt::isLegalReason(PacketType::connack, reason, mqtt::Sender::server))
-      reason = ReasonCode::unspecifiedError;
-    enqueue(mqtt::Connack{false, reason, properties.properties()});
-  } else if (phase_ == Phase::connected && isV5()) {
-    if (!mqtt::isLegalReason(PacketType::disconnect, reason, mqtt::Sender::server))
-      reason = ReasonCode::unspecifiedError;
-    mqtt::Disconnect disconnect{reason, properties.properties()};
-    // [v5:3.14.2-3]
-    if (mqtt::encodedSize(disconnect, version_) > peerMaximumPacketSize_)
-      disconnect.properties = {};
-    if (mqtt::encodedSize(disconnect, version_) <= peerMaximumPacketSize_) enqueue(disconnect);
-  }
 }
 
 void Client::beginClosing() {

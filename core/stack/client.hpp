@@ -110,7 +110,7 @@ public:
   const ListenerPolicy& listener() const noexcept { return listener_; }
   const net::PeerInfo& peer() const noexcept { return transport_->peer(); }
 
-  // --- who it is
+  // Who it is.
 
   /// Known from CONNECT on; 3.1.1 before.
   mqtt::ProtocolVersion version() const noexcept { return version_; }
@@ -128,7 +128,7 @@ public:
   /// Names it in a log line: client id, user and address, made safe.
   std::string describe() const;
 
-  // --- what it may do
+  // What it may do.
 
   /// A CONNACK that accepts it was sent.
   bool connected() const noexcept { return phase_ == Phase::connected; }
@@ -146,7 +146,7 @@ public:
   /// Sends topic aliases up to `maximum`.
   void sendTopicAliases(std::uint16_t maximum) { outbox_.useTopicAliases(maximum); }
 
-  // --- sending
+  // Sending.
 
   /// Sends a packet. One that is larger than the peer accepts goes without its
   /// reason string and user properties, or, if that isn't enough, not at all;
@@ -182,10 +182,11 @@ public:
   /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
   void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
 
-  // --- ending
+  // Ending.
 
   /// Ends the connection and says why: in a CONNACK if the client was not
   /// accepted yet, in a DISCONNECT to an MQTT 5 client, by closing otherwise.
+  /// Without a reason string mqtt::explain() has one where it helps.
   /// Only marks; may be called from anywhere, and more than once.
   /// [v5:3.14.4-1] [v5:4.13.1-1] [v311:4.8.0-1]
   void close(mqtt::ReasonCode reason, std::string_view reasonString = {});

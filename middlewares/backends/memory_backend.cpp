@@ -45,7 +45,7 @@ void MemoryBackend::stop() {
   retained_.clear();
 }
 
-// ------------------------------------------------------------------ sessions
+// Sessions.
 
 Flow MemoryBackend::on(OpenSession& open, Next next, Done) {
   Client& client = open.client;
@@ -120,7 +120,7 @@ void MemoryBackend::endExpired() {
   planExpiry();
 }
 
-// ------------------------------------------------------------- subscriptions
+// Subscriptions.
 
 Flow MemoryBackend::on(SubscribeTopic& subscribe, Next next, Done) {
   if (subscribe.refused()) return next();
@@ -171,7 +171,7 @@ Flow MemoryBackend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
   return next();
 }
 
-// ------------------------------------------------------------------ messages
+// Messages.
 
 Flow MemoryBackend::on(RelayMessage& relay, Next next, Done) {
   // A delivery may lead to another message, so each relay has its own list.
@@ -229,7 +229,7 @@ Flow MemoryBackend::on(ClearOfflineMessages& clear, SyncNext next, Done) {
   return next();
 }
 
-// ------------------------------------------------------------------ retained
+// Retained.
 
 Flow MemoryBackend::on(StoreRetainedMessage& store, SyncNext next, Done) {
   const broker::Message& message = *store.message;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/mqtt/topic.hpp"
 #include "core/stack/stack.hpp"
 
 namespace mqttstack {
@@ -105,6 +106,11 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
   // Whoever takes the acknowledgement takes it from the context; ours is the one
   // that knows how the walk ended.
   Acknowledgement ours = acknowledgement.share();
+  // [v5:4.7.2] Answered like any message that its author may not publish.
+  if (mqtt::isServerTopic(publish.topic)) {
+    acknowledgement.fail(ReasonCode::notAuthorized);
+    return done();
+  }
   return client.stack().call(
       RelayMessage{packet.message, std::move(acknowledgement), &client}, next,
       [this, ours = std::move(ours)](std::error_code error, RelayMessage& relay, Next,

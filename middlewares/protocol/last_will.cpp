@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/mqtt/text.hpp"
+#include "core/mqtt/topic.hpp"
 #include "core/stack/stack.hpp"
 
 namespace mqttstack {
@@ -48,6 +49,7 @@ Flow LastWill::handle(Client& client, Packet& packet, Next next, Done) {
   const auto& connect = packet.as<mqtt::Connect>();
   if (!connect.will || client.connected()) return next();
   const mqtt::Will& will = *connect.will;
+  if (mqtt::isServerTopic(will.topic)) return next(mqtt::ReasonCode::notAuthorized);
 
   auto testament = std::make_unique<Testament>();  // [v5:3.1.2-7]
   testament->topic = will.topic;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fmt/format.h>
 #include <utility>
 
 #include "core/mqtt/text.hpp"
@@ -91,7 +92,7 @@ public:
     } else if (keyword == "pattern") {
       rule(text, rules_.patterns_, true);
     } else {
-      report("\"" + mqtt::printable(keyword) + "\" is not understood",
+      report(fmt::format("\"{}\" is not understood", mqtt::printable(keyword)),
              "a line begins with user, topic, pattern or #");
     }
   }
@@ -126,8 +127,11 @@ private:
     rule.filterSize = static_cast<std::uint16_t>(filter.size());
     rules_.text_ += filter;
     const std::string_view fixed = fixedPart(filter, rule.substitutes);
-    rule.head = headOf(fixed);
-    rule.headMask = headOf(std::string(fixed.size(), '\xff'));
+    const std::string_view tail =
+        fixed.substr(fixed.size() - std::min<std::size_t>(fixed.size(), 8));
+    rule.fixedSize = static_cast<std::uint16_t>(fixed.size());
+    rule.key = headOf(tail);
+    rule.keyMask = headOf(std::string(tail.size(), '\xff'));
     section.insert(rule.deny ? std::find_if(section.begin(), section.end(),
                                             [](const Rule& other) { return !other.deny; })
                              : section.end(),
@@ -138,12 +142,12 @@ private:
     if (filter.empty()) {
       report("the filter is missing", "for example: topic read home/#");
     } else if (!mqtt::isValidUtf8(filter) || !mqtt::isValidTopicFilter(filter)) {
-      report("\"" + mqtt::printable(filter) + "\" is not a topic filter",
+      report(fmt::format("\"{}\" is not a topic filter", mqtt::printable(filter)),
              "+ stands alone in its level, # alone in the last");
     } else if (filter.starts_with(kShared)) {
       report("shared subscriptions have no rules of their own",
-             "write the filter behind the group: \"" +
-                 mqtt::printable(mqtt::splitSharedFilter(filter).filter) + "\"");
+             fmt::format("write the filter behind the group: \"{}\"",
+                         mqtt::printable(mqtt::splitSharedFilter(filter).filter)));
     } else if (!hasGoodPlaceholders(filter, pattern)) {
       report(pattern ? "%u and %c stand alone in their level"
                      : "%u and %c mean nothing in a topic line",
@@ -218,11 +222,19 @@ const AclRules::Rule* AclRules::firstMatch(const Rules& rules, bool deny,
       if (deny) break;  // deny rules stand first
       continue;
     }
-    if ((head & rule.headMask) == rule.head && (rule.access & access) != 0 &&
+    if (mayMatch(rule, subject, head) && (rule.access & access) != 0 &&
         matches(rule, who, how, subject))
       return &rule;
   }
   return nullptr;
+}
+
+bool AclRules::mayMatch(const Rule& rule, std::string_view subject, std::uint64_t head) noexcept {
+  if (rule.fixedSize < sizeof head) return (head & rule.keyMask) == rule.key;
+  if (subject.size() < rule.fixedSize) return false;
+  std::uint64_t tail = 0;
+  std::memcpy(&tail, subject.data() + rule.fixedSize - sizeof tail, sizeof tail);
+  return tail == rule.key;
 }
 
 bool AclRules::matches(const Rule& rule, const broker::Identity& who, Match how,

@@ -72,12 +72,13 @@ public:
 
 private:
   struct Rule {
-    // The first bytes of all that it can match, as far as they are fixed: most
-    // rules are passed over by one comparison.
-    std::uint64_t head;
-    std::uint64_t headMask;
-    std::uint32_t filterAt;  // in text_
+    // All that it can match begins with the same bytes, up to the first wildcard.
+    // The last eight of them pass over most rules with one comparison.
+    std::uint64_t key;
+    std::uint64_t keyMask;  // fewer than eight have zeros behind them
+    std::uint16_t fixedSize;
     std::uint16_t filterSize;
+    std::uint32_t filterAt;  // in text_
     std::uint8_t access;
     bool deny;
     std::uint32_t line;
@@ -97,6 +98,7 @@ private:
                   std::string_view subject) const;
   const Rule* firstMatch(const Rules& rules, bool deny, const broker::Identity& who,
                          std::uint8_t access, Match how, std::string_view subject) const;
+  static bool mayMatch(const Rule& rule, std::string_view subject, std::uint64_t head) noexcept;
   bool matches(const Rule& rule, const broker::Identity& who, Match how,
                std::string_view subject) const;
   bool substitute(const Rule& rule, const broker::Identity& who) const;

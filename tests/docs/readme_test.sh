@@ -7,7 +7,7 @@ readonly readme=$SOURCES/README.md
 block pipeline "$readme" >pipeline.toml
 "$MQTT_STACKD" check --config pipeline.toml >check.log 2>&1 || fail "the pipeline is not right"
 
-sed '0,/"keep_alive"/s//"keep_alife"/' "$SOURCES/config/mqtt-stackd.toml" >mqtt-stackd.toml
+sed 's/"keep_alive"/"keep_alife"/' pipeline.toml >mqtt-stackd.toml
 { "$MQTT_STACKD" check --config mqtt-stackd.toml 2>&1 || true; } >check.log
 block mistake "$readme" | tail -n +2 | diff - check.log || fail "a mistake is told in other words"
 

@@ -44,3 +44,8 @@ if command mosquitto_pub -h localhost -p "$port" -u alice -P wonderland -t x -m 
 fi
 mosquitto_pub -h localhost --cafile server.crt -u alice -P wonderland -t elsewhere -m off -q 1
 await 'alice.*elsewhere' broker.log
+
+cp server.crt clients.crt
+{ block certificates "$document" && sed '/^\[\[listener/,/^tls/d' secure.toml; } >certificates.toml
+mqtt-stackd check --config certificates.toml >check.log 2>&1 || fail "client certificates: not right"
+grep -q 'client certificates required' check.log || fail "client certificates are not asked for"

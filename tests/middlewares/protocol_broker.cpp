@@ -57,6 +57,7 @@ bool isText(mqttstack::PropertyId id) {
 std::string describe(const mqttstack::Properties& properties) {
   std::string text;
   for (const mqttstack::Property& each : properties) {
+    if (each.id == mqttstack::PropertyId::reasonString) continue;  // words, for people
     text += ' ' + nameOf(each.id) + '=';
     if (each.id == mqttstack::PropertyId::user) {  // two strings
       const std::size_t name = (static_cast<unsigned char>(each.value[0]) << 8U) +

@@ -37,6 +37,10 @@ class TestBroker;
 /// as long as the broker.
 class Peer {
 public:
+  Peer(const Peer&) = default;
+  Peer& operator=(const Peer&) = default;
+  ~Peer() {}  // not trivial: a connection that is merely there is no unused variable
+
   /// Sends bytes, and has the broker do everything that follows from it.
   void send(std::string_view bytes);
   /// Sends a packet, encoded for this peer's version.
@@ -178,7 +182,7 @@ public:
   ClientContext context{scheduler, flushList, metrics, sink};
   Diagnostics diagnostics;
 
-  // --- pipelines
+  // Pipelines.
 
   /// Makes another pipeline; use() goes on with this one.
   Stack& addStack(std::string name) {
@@ -221,7 +225,7 @@ public:
     return found.findings();
   }
 
-  // --- connections
+  // Connections.
 
   /// A connection on which nothing has been sent. Starts the middlewares if
   /// this is the first.
@@ -266,7 +270,7 @@ public:
     return peer;
   }
 
-  // --- time
+  // Time.
 
   /// Turns the loop until nothing is left to do.
   void run() {
@@ -355,6 +359,19 @@ inline std::vector<mqtt::Packet> Peer::packets() {
     bytes.remove_prefix(frame.size);
   }
   return packets;
+}
+
+/// The DISCONNECT, or the refusing CONNACK, by which an MQTT 5 client hears
+/// `code`, with the words that explain `why`.
+inline std::string farewell(mqtt::ReasonCode code) {
+  mqtt::PropertyWriter words;
+  words.add(mqtt::PropertyId::reasonString, mqtt::explain(code));
+  return encoded(mqtt::Disconnect{code, words.properties()}, mqtt::ProtocolVersion::v5);
+}
+inline std::string refusal(mqtt::ReasonCode code, mqtt::ReasonCode why) {
+  mqtt::PropertyWriter words;
+  words.add(mqtt::PropertyId::reasonString, mqtt::explain(why));
+  return encoded(mqtt::Connack{false, code, words.properties()}, mqtt::ProtocolVersion::v5);
 }
 
 }  // namespace mqttstack::test

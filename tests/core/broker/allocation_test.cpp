@@ -1,8 +1,3 @@
-// AddressSanitizer replaces the same operators; counting is left to other builds.
-#ifndef __SANITIZE_ADDRESS__
-
-#include <cstdlib>
-#include <new>
 #include <string>
 
 #include <catch2/catch.hpp>
@@ -11,25 +6,11 @@
 #include "core/broker/recipients.hpp"
 #include "core/broker/retained_tree.hpp"
 #include "tests/core/broker/support.hpp"
+#include "tests/support/allocations.hpp"
 
 using namespace mqttstack;
 using namespace mqttstack::broker;
 using namespace mqttstack::broker::test;
-
-namespace {
-
-std::size_t allocations = 0;
-
-}  // namespace
-
-// Replaced for the whole program, to count.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 TEST_CASE("matching and collecting allocates nothing once it has run", "[allocation]") {
   TopicIndex index{1};
@@ -53,10 +34,10 @@ TEST_CASE("matching and collecting allocates nothing once it has run", "[allocat
     }
   };
   for (int i = 0; i < 4; ++i) round();
-  const std::size_t before = allocations;
+  const std::size_t before = mqttstack::test::allocations();
   copies = 0;
   for (int i = 0; i < 10; ++i) round();
-  const std::size_t after = allocations;
+  const std::size_t after = mqttstack::test::allocations();
   CHECK(after == before);
   CHECK(copies == 10 * (64 * 100 + 1));
   for (const SessionPtr& session : sessions) index.removeSession(*session);
@@ -87,9 +68,9 @@ TEST_CASE("queue and window allocate nothing while their size stays in range", "
     }
   };
   for (int i = 0; i < 5; ++i) round();
-  const std::size_t before = allocations;
+  const std::size_t before = mqttstack::test::allocations();
   for (int i = 0; i < 500; ++i) round();
-  const std::size_t after = allocations;
+  const std::size_t after = mqttstack::test::allocations();
   CHECK(after == before);
   CHECK(window.empty());
 }
@@ -102,10 +83,8 @@ TEST_CASE("updating a retained message allocates nothing", "[allocation]") {
     for (const std::string& topic : topics) tree.store(makeMessage(topic, "value"));
   };
   for (int i = 0; i < 3; ++i) round();
-  const std::size_t before = allocations;
+  const std::size_t before = mqttstack::test::allocations();
   round();
-  const std::size_t after = allocations;
+  const std::size_t after = mqttstack::test::allocations();
   CHECK(after == before);
 }
-
-#endif

@@ -71,3 +71,11 @@ TEST_CASE("a code is legal in the packets and directions of its table [v5:3.14.2
   CHECK(!isLegalReason(PacketType::connack, ReasonCode::success, Sender::client));
   CHECK(!isLegalReason(PacketType::publish, ReasonCode::success, Sender::client));
 }
+
+TEST_CASE("refusals that a developer may puzzle over are explained, success is not",
+          "[reason_code]") {
+  CHECK(explain(ReasonCode::sessionTakenOver) == "another connection uses this client identifier");
+  CHECK(explain(ReasonCode::packetTooLarge).find("maximum packet size") != std::string_view::npos);
+  CHECK(explain(ReasonCode::success).empty());
+  CHECK(explain(ReasonCode::badUserNameOrPassword).empty());  // no hints for who guesses
+}

@@ -255,3 +255,14 @@ TEST_CASE("a wildcard anywhere counts", "[topic]") {
   CHECK(!hasWildcard("a/b"));
   CHECK(!hasWildcard(""));
 }
+
+TEST_CASE("$SYS, $CONTROL and what is below them are the server's [v5:4.7.2]", "[topic]") {
+  CHECK(isServerTopic("$SYS"));
+  CHECK(isServerTopic("$SYS/broker/uptime"));
+  CHECK(isServerTopic("$CONTROL/x"));
+  CHECK(!isServerTopic("$SYSTEM/x"));
+  CHECK(!isServerTopic("$other/x"));
+  CHECK(!isServerTopic("SYS/x"));
+  CHECK(!isServerTopic("a/$SYS"));
+  CHECK(!isServerTopic(""));
+}

@@ -289,7 +289,7 @@ TEST_CASE("calls nested three deep may be deferred at each depth", "[flow]") {
   CHECK(stack.walks() == 0);
 }
 
-// --- exceptions
+// Exceptions.
 
 /// One line in the log, one end with an error, no memory lost.
 void checkThrown(TestBroker& broker, const Results& results, std::error_code error = kThrown) {
@@ -443,7 +443,7 @@ TEST_CASE("a handler whose continuation of a call throws fails its own walk", "[
   checkThrown(broker, results);
 }
 
-// --- what a walk keeps alive
+// What a walk keeps alive.
 
 TEST_CASE("a client lives as long as its walk waits", "[flow]") {
   TestBroker broker;

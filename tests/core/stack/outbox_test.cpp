@@ -159,7 +159,7 @@ TEST_CASE("subscription identifiers stay away from MQTT 3", "[outbox]") {
   CHECK(wire.written() == hex("30 04 0001 't' 'p'"));
 }
 
-// --- topic aliases
+// Topic aliases.
 
 TEST_CASE("a topic is sent once with its alias, then the alias alone [v5:3.3.2-12]", "[outbox]") {
   Wire wire{ProtocolVersion::v5};
@@ -226,7 +226,7 @@ TEST_CASE("no alias is introduced where it makes a packet too large [v5:3.1.2-24
   CHECK(wire.written() == frame(0x30, hex("0000 03 23 0001 '123456'")));
 }
 
-// --- sizes and short writes
+// Sizes and short writes.
 
 TEST_CASE("encodedSize() is what is written", "[outbox]") {
   const auto version = GENERATE(ProtocolVersion::v311, ProtocolVersion::v5);

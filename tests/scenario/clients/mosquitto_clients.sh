@@ -62,8 +62,7 @@ case $feature in
     ;;
   retained)
     mosquitto_pub "${plain[@]}" -r -q 1 -t kept -m value
-    subscribe "$work/out" 1 "${plain[@]}" -q 1 -t kept
-    collect "$work/out"
+    mosquitto_sub "${plain[@]}" -q 1 -t kept -C 1 -W "$patience" -F '%r %q %t %p' >"$work/out" || fail "no message"
     expect "1 1 kept value" "$work/out"
     mosquitto_pub "${plain[@]}" -r -q 1 -t kept -n
     code=0

@@ -8,7 +8,6 @@ Run by run_with_daemon.py, which sets the MQTT_* variables.
 
 import os
 import queue
-import ssl
 import sys
 import threading
 
@@ -25,7 +24,8 @@ VERSION = VERSIONS[sys.argv[1]]
 class Peer:
     """A client whose every step waits for its answer."""
 
-    def __init__(self, name, durable=False, will=None, port="MQTT_PORT", tls=None):
+    def __init__(self, name, durable=False, will=None, port="MQTT_PORT", tls=None,
+                 patience=PATIENCE):
         arguments = {} if VERSION == mqtt.MQTTv5 else {"clean_session": not durable}
         self.client = mqtt.Client(name, protocol=VERSION, **arguments)
         self.messages = queue.Queue()
@@ -48,7 +48,7 @@ class Peer:
                 options["properties"].SessionExpiryInterval = 60
         self.client.connect("localhost", int(os.environ[port]), **options)
         self.client.loop_start()
-        flags, code = self.connected.get(timeout=PATIENCE)
+        flags, code = self.connected.get(timeout=patience)
         assert code == 0, f"CONNACK {code}"
         self.session_present = flags["session present"] == 1
 
@@ -165,9 +165,10 @@ def tls():
 
 def mutual_tls():
     authority = {"ca_certs": certificate("ca.crt")}
+    # In TLS 1.3 the refusal comes after the handshake, and ends Paho's thread without a word.
     try:
-        Peer("refused", port="MQTT_MUTUAL_TLS_PORT", tls=authority)
-    except (ssl.SSLError, ConnectionError, queue.Empty, OSError):
+        Peer("refused", port="MQTT_MUTUAL_TLS_PORT", tls=authority, patience=2)
+    except (OSError, queue.Empty):
         pass
     else:
         raise AssertionError("let in without a certificate")

@@ -11,7 +11,7 @@
 #include <openssl/types.h>
 
 #include "tests/scenario/support/daemon.hpp"
-#include "tests/scenario/support/raw_packets.hpp"
+#include "tests/support/raw_packets.hpp"
 
 namespace mqttstack {
 
@@ -95,6 +95,7 @@ public:
   /// and PUBREC may also say that nobody subscribes.
   void expectAck(unsigned firstByte, unsigned id, unsigned reason = 0,
                  Where where = Where::current());
+  /// Messages of the new subscription may come before the SUBACK: they are received afterwards.
   void expectSuback(unsigned id, const std::vector<unsigned>& codes,
                     Where where = Where::current());
   /// The codes are those of MQTT 5; MQTT 3 has none.

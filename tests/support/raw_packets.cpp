@@ -1,4 +1,4 @@
-#include "tests/scenario/support/raw_packets.hpp"
+#include "tests/support/raw_packets.hpp"
 
 #include <ostream>
 #include <stdexcept>

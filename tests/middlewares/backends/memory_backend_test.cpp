@@ -1,0 +1,204 @@
+#include "middlewares/backends/memory_backend.hpp"
+
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/middlewares/protocol_broker.hpp"
+
+namespace mqttstack::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST_CASE(
+    "overlapping subscriptions make one copy, at the highest QoS, with all identifiers "
+    "[v311:3.3.5-1] [v5:3.3.4-2] [v5:3.3.4-3]",
+    "[memory_backend]") {
+  ProtocolBroker broker;
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  const bool v5 = version == Version::v5;
+  Peer peer = join(broker, version, "a");
+  subscribe(peer, "a/+", 0, v5 ? 1 : 0);
+  subscribe(peer, "+/b", 2, v5 ? 2 : 0);
+  subscribe(peer, "a/b", 1, v5 ? 3 : 0);
+  subscribe(peer, "c", 2, v5 ? 4 : 0);
+  Peer publisher = join(broker, version, "publisher");
+  publish(publisher, {.topic = "a/b", .payload = "x", .qos = 2});
+  Lines lines = said(peer);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].starts_with("PUBLISH a/b 'x' q2 #1"));
+  for (const char* id : {" id=1", " id=2", " id=3"})
+    CHECK((lines[0].find(id) != std::string::npos) == v5);
+  CHECK(lines[0].find("id=4") == std::string::npos);
+}
+
+TEST_CASE("No Local keeps a client's own messages from it [v5:3.8.3-3]", "[memory_backend]") {
+  ProtocolBroker broker;
+  Peer one = join(broker, Version::v5, "one");
+  Peer two = join(broker, Version::v5, "two");
+  subscribe(one, "t", kNoLocal);
+  subscribe(two, "t");
+  one.send(publishPacket(Version::v5, {.topic = "t", .payload = "x"}));
+  CHECK(said(one) == Lines{});
+  CHECK(said(two) == Lines{"PUBLISH t 'x'"});
+}
+
+TEST_CASE(
+    "a shared group's messages go to one of its members, to one that is there if there is "
+    "one [v5:4.8.2-4] [v5:4.8.2-5]",
+    "[memory_backend]") {
+  ProtocolBroker broker;
+  Peer one = join(broker, Version::v5, persistent(Version::v5, "one"));
+  Peer two = join(broker, Version::v5, persistent(Version::v5, "two"));
+  Peer alone = join(broker, Version::v5, "alone");
+  subscribe(one, "$share/g/t", 1);
+  subscribe(two, "$share/g/t", 1);
+  subscribe(alone, "$share/other/t", 1);
+  Peer publisher = join(broker, Version::v5, "publisher");
+  const auto publishTen = [&] {
+    for (int i = 0; i < 10; ++i) publish(publisher, {.topic = "t", .payload = "x", .qos = 1});
+  };
+  publishTen();
+  const std::size_t ones = receiveAll(one).size();
+  const std::size_t twos = receiveAll(two).size();
+  CHECK(ones + twos == 10);
+  CHECK(ones > 0);
+  CHECK(twos > 0);
+  CHECK(receiveAll(alone).size() == 10);
+
+  two.reset();
+  publishTen();
+  CHECK(receiveAll(one).size() == 10);
+  one.reset();
+  publishTen();  // nobody is there: kept for one of them
+  one = join(broker, Version::v5, persistent(Version::v5, "one"));
+  two = join(broker, Version::v5, persistent(Version::v5, "two"));
+  CHECK(receiveAll(one).size() + receiveAll(two).size() == 10);
+  two.send(unsubscribePacket(Version::v5, 1, {"t"}));
+  CHECK(said(two) == Lines{"UNSUBACK #1 0x11"});  // its name is the whole of it
+  two.send(unsubscribePacket(Version::v5, 1, {"$share/g/t"}));
+  CHECK(said(two) == Lines{"UNSUBACK #1 0"});
+  publishTen();
+  CHECK(receiveAll(one).size() == 10);
+}
+
+TEST_CASE("what waits for a session is limited by number and by size", "[memory_backend]") {
+  const bool bySize = GENERATE(true, false);
+  MemoryBackend::Options options;
+  if (bySize)
+    options.maxQueuedBytes = ByteCount{10'000};
+  else
+    options.maxQueuedMessages = 10;
+  ProtocolBroker broker{{.backend = options}};
+  Peer peer = join(broker, Version::v311, persistent(Version::v311, "a"));
+  subscribe(peer, "t", 1);
+  peer.reset();
+  Peer publisher = join(broker, Version::v311, "publisher");
+  for (int i = 0; i < 30; ++i)
+    publish(publisher,
+            {.topic = "t", .payload = fmt::format("{:03}{}", i, std::string(900, 'x')), .qos = 1});
+  const auto waiting = broker.metrics.value("queued_messages");
+  if (bySize) {
+    CHECK(waiting >= 8);
+    CHECK(waiting <= 11);
+  } else {
+    CHECK(waiting == 10);
+  }
+  CHECK(broker.metrics.value("messages_dropped_queue_full") == 30 - waiting);
+  Peer back = join(broker, Version::v311, persistent(Version::v311, "a"));
+  const Lines lines = receiveAll(back);
+  REQUIRE(static_cast<std::int64_t>(lines.size()) == waiting);
+  CHECK(lines.front().starts_with("PUBLISH t '000"));  // the oldest are kept
+  CHECK(broker.metrics.value("queued_messages") == 0);
+}
+
+TEST_CASE("retained messages are limited by size, whatever they take the place of",
+          "[memory_backend]") {
+  ProtocolBroker broker{{.backend = {.maxRetainedBytes = ByteCount{10'000}}}};
+  Peer publisher = join(broker, Version::v5, "publisher");
+  const auto retaining = [&](std::string topic, std::size_t bytes) {
+    publisher.send(publishPacket(Version::v5, {.topic = std::move(topic),
+                                               .payload = std::string(bytes, 'x'),
+                                               .qos = 1,
+                                               .id = 1,
+                                               .retain = true}));
+    return said(publisher).front();
+  };
+  CHECK(retaining("1", 4000) == "PUBACK #1 0x10");
+  CHECK(retaining("2", 4000) == "PUBACK #1 0x10");
+  CHECK(retaining("3", 4000) == "PUBACK #1 0x97");
+  CHECK(retaining("2", 8000) == "PUBACK #1 0x97");  // refused: the former one stays
+  CHECK(retaining("2", 5000) == "PUBACK #1 0x10");
+  CHECK(retaining("1", 0) == "PUBACK #1 0x10");
+  CHECK(retaining("3", 4000) == "PUBACK #1 0x10");
+  CHECK(broker.logged(LogLevel::warning) == 1);  // told once, not for each
+  CHECK(broker.metrics.value("retained_messages") == 2);
+}
+
+TEST_CASE("retained messages that expire are removed also if nobody asks for them",
+          "[memory_backend]") {
+  ProtocolBroker broker;
+  Peer publisher = join(broker, Version::v5, clean("publisher"));
+  for (int i = 0; i < 1000; ++i)
+    publish(publisher, {.topic = fmt::format("t/{}", i),
+                        .payload = "x",
+                        .retain = true,
+                        .properties = {property(PropertyId::messageExpiry, 5)}});
+  publish(publisher, {.topic = "stays", .payload = "x", .retain = true});
+  CHECK(broker.metrics.value("retained_messages") == 1001);
+  broker.advance(20s);
+  CHECK(broker.metrics.value("retained_messages") == 1);
+}
+
+TEST_CASE("many sessions that expire at the same moment all go", "[memory_backend]") {
+  ProtocolBroker broker;
+  for (int i = 0; i < 1000; ++i) {
+    Peer peer = join(broker, Version::v5, persistent(Version::v5, fmt::format("client{}", i), 10));
+    if (i % 2 == 0) subscribe(peer, "t", 1);
+    peer.reset();
+  }
+  Peer publisher = join(broker, Version::v5, "publisher");
+  publish(publisher, {.topic = "t", .qos = 1});
+  CHECK(broker.metrics.value("sessions") == 1001);
+  CHECK(broker.metrics.value("queued_messages") == 500);
+  broker.advance(11s);
+  CHECK(broker.metrics.value("sessions") == 1);
+  CHECK(broker.metrics.value("subscriptions") == 0);
+  CHECK(broker.metrics.value("queued_messages") == 0);
+}
+
+TEST_CASE("a session that never expires does not", "[memory_backend]") {
+  ProtocolBroker broker{{.sessions = {.maxSessionExpiry = std::chrono::seconds{0xFFFF'FFFE}}}};
+  Peer peer = join(broker, Version::v5, persistent(Version::v5, "a", 0xFFFF'FFFF));
+  peer.reset();
+  broker.advance(24h * 365);
+  CHECK(broker.metrics.value("sessions") == 1);
+}
+
+TEST_CASE("a message published while a message is delivered goes its own way", "[memory_backend]") {
+  int depth = 0;
+  ProtocolBroker broker{{.last = [&](TestBroker& b) {
+    b.on<ForwardMessage>([&](ForwardMessage& forward, SyncNext next, Done) {
+      if (forward.message->topic() != "echo" || depth >= 3) return next();
+      ++depth;
+      broker::MessageFields fields;
+      fields.topic = "echo";
+      fields.payload = std::to_string(depth);
+      b.stack().execute(RelayMessage{broker::Message::create(std::move(fields))},
+                        [](std::error_code, RelayMessage&) {});
+      return next();
+    });
+  }}};
+  Peer one = join(broker, Version::v311, "one");
+  Peer two = join(broker, Version::v311, "two");
+  subscribe(one, "echo");
+  subscribe(two, "echo");
+  Peer publisher = join(broker, Version::v311, "publisher");
+  publish(publisher, {.topic = "echo", .payload = "0"});
+  CHECK(said(one).size() == 4);
+  CHECK(said(two).size() == 4);
+}
+
+}  // namespace
+}  // namespace mqttstack::test

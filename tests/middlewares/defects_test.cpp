@@ -1,0 +1,556 @@
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+
+#include "middlewares/operations/packet_emitter.hpp"
+#include "middlewares/security/authentication.hpp"
+#include "middlewares/security/authorization.hpp"
+#include "tests/middlewares/protocol_broker.hpp"
+
+/// The known defects of the broker whose idea this one takes up, none of which is
+/// to come back. Each under its number, in one scene; the rules behind them have
+/// tests of their own beside the middlewares.
+namespace mqttstack::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Lets in who gives "secret" as password; "anonymous" too, if told to.
+Parts guarded() {
+  return {.second = [](TestBroker& broker) {
+    broker.use<Authentication>();
+    broker.on<AuthenticateConnection>([](AuthenticateConnection& login, Next, Done done) {
+      if (login.password == "secret")
+        login.verdict.allow("test");
+      else if (login.userName == "banned")
+        login.verdict.deny("test", mqtt::ReasonCode::notAuthorized);
+      return done();
+    });
+  }};
+}
+Connect knocking(std::string user, std::string password) {
+  Connect connect = clean("a");
+  connect.userName = std::move(user);
+  connect.password = std::move(password);
+  return connect;
+}
+
+/// Lets nobody near "secret".
+Parts restricted() {
+  return {.second = [](TestBroker& broker) {
+    broker.use<Authorization>();
+    broker.on<AuthorizePacket>([](AuthorizePacket& question, Next, Done done) {
+      if (question.topic != "secret") question.verdict.allow("test");
+      return done();
+    });
+    broker.on<AuthorizeDelivery>([](AuthorizeDelivery& question, SyncNext, Done done) {
+      question.verdict.allow("test");
+      return done();
+    });
+  }};
+}
+
+/// Version 3.1.1 but where another is the point.
+struct Scene : ProtocolBroker {
+  explicit Scene(const Parts& parts = {}) : ProtocolBroker{parts} {}
+  Peer with(std::string clientId) { return join(*this, Version::v311, std::move(clientId)); }
+  Peer resume(std::string clientId) {
+    return join(*this, Version::v311, persistent(Version::v311, std::move(clientId)));
+  }
+};
+
+TEST_CASE(
+    "D-1: who is refused is cut off, and nothing else it sent is looked at "
+    "[v311:3.1.4-5] [v311:3.2.2-5]",
+    "[defects]") {
+  Scene broker{guarded()};
+  Peer watcher = join(broker, Version::v311, [] {
+    Connect connect = knocking("alice", "secret");
+    connect.clientId = "watcher";
+    return connect;
+  }());
+  subscribe(watcher, "#");
+  const auto version = GENERATE(Version::v311, Version::v5);
+  Peer peer = broker.open(versionOf(version));
+  peer.send(connectPacket(version, knocking("alice", "wrong")) +
+            subscribePacket(version, 1, {{"#", 0}}) + publishPacket(version, {.topic = "t"}));
+  CHECK(said(peer) == Lines{version == Version::v5 ? "CONNACK 134" : "CONNACK 4"});
+  CHECK(peer.gone());
+  CHECK(said(watcher) == Lines{});
+}
+
+TEST_CASE("D-2: bad credentials and missing rights are told apart", "[defects]") {
+  Scene broker{guarded()};
+  Peer wrong = dial(broker, Version::v311, knocking("alice", "wrong"));
+  CHECK(said(wrong) == Lines{"CONNACK 4"});
+  Peer banned = dial(broker, Version::v311, knocking("banned", "x"));
+  CHECK(said(banned) == Lines{"CONNACK 5"});
+}
+
+TEST_CASE("D-3: a message for a subscriber who has gone is acknowledged", "[defects]") {
+  Scene broker;
+  Peer subscriber = broker.with("subscriber");
+  Peer publisher = broker.with("publisher");
+  subscribe(subscriber, "t", 1);
+  subscriber.client().closeSilently();  // its end has not been worked off yet
+  publisher.send(publishPacket(Version::v311, {.topic = "t", .qos = 1, .id = 1}));
+  CHECK(said(publisher) == Lines{"PUBACK #1"});
+}
+
+TEST_CASE("D-4: an error of a middleware ends the connection instead of stalling it", "[defects]") {
+  Scene broker{{.last = [](TestBroker& b) {
+    b.onPackets(mqtt::PacketType::disconnect | mqtt::PacketType::publish);
+    b.on<SubscribeTopic>([](SubscribeTopic&, Next next, Done) {
+      return next(std::make_error_code(std::errc::io_error));
+    });
+  }}};
+  Peer peer = join(broker, Version::v5, "a");
+  peer.send(subscribePacket(Version::v5, 1, {{"t", 0}}));
+  CHECK(said(peer) == Lines{"DISCONNECT 0x80"});
+  CHECK(peer.gone());
+}
+
+TEST_CASE("D-5: packets of one client are processed one after the other", "[defects]") {
+  std::vector<Deferred> waiting;
+  Scene broker{{.second = [&](TestBroker& b) {
+    b.onPackets(mqtt::PacketType::publish, [&](Client&, Packet&, Next next, Done) {
+      return next.defer([&](Deferred later) { waiting.push_back(std::move(later)); });
+    });
+  }}};
+  Peer peer = broker.with("a");
+  peer.send(publishPacket(Version::v311, {.topic = "t", .qos = 1, .id = 1}) +
+            publishPacket(Version::v311, {.topic = "t", .qos = 1, .id = 2}) + pingreqPacket());
+  CHECK(waiting.size() == 1);
+  CHECK(peer.paused());
+  waiting[0].next();
+  broker.run();
+  CHECK(said(peer) == Lines{"PUBACK #1"});
+  waiting[1].next();
+  broker.run();
+  CHECK(said(peer) == Lines{"PUBACK #2", "PINGRESP"});
+  CHECK_FALSE(peer.paused());
+}
+
+TEST_CASE("D-6: subscriptions are restored, each session its own", "[defects]") {
+  Scene broker;
+  for (const char* name : {"a", "b"}) {
+    Peer peer = broker.resume(name);
+    subscribe(peer, fmt::format("for/{}", name), 1);
+    peer.send(disconnectPacket(Version::v311));
+  }
+  Peer a = broker.resume("a");
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "for/a", .payload = "x"});
+  publish(publisher, {.topic = "for/b", .payload = "x"});
+  CHECK(said(a) == Lines{"PUBLISH for/a 'x'"});
+}
+
+TEST_CASE("D-7: UNSUBSCRIBE of nothing is answered", "[defects]") {
+  Scene broker;
+  Peer peer = broker.resume("a");
+  peer.send(unsubscribePacket(Version::v311, 1, {"nothing"}));
+  CHECK(said(peer) == Lines{"UNSUBACK #1"});
+  Peer v5 = join(broker, Version::v5, persistent(Version::v5, "b"));
+  v5.send(unsubscribePacket(Version::v5, 1, {"nothing"}));
+  CHECK(said(v5) == Lines{"UNSUBACK #1 0x11"});
+}
+
+TEST_CASE("D-8: messages go to the connection that a client has now", "[defects]") {
+  Scene broker;
+  Peer old = broker.resume("a");
+  subscribe(old, "t");
+  Peer fresh = broker.resume("a");
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x"});
+  CHECK(said(fresh) == Lines{"PUBLISH t 'x'"});
+  CHECK(said(old) == Lines{});
+}
+
+TEST_CASE("D-9: a client without a will leaves as completely as one with", "[defects]") {
+  std::size_t heard = 0;
+  Scene broker{{.last = [&](TestBroker& b) {
+    b.on<UncleanDisconnect>([&](UncleanDisconnect&, Next next, Done) {
+      ++heard;
+      return next();
+    });
+  }}};
+  Peer peer = broker.with("a");
+  peer.send(connectPacket(Version::v311, clean("a")));
+  CHECK(heard == 1);
+  CHECK(peer.gone());
+}
+
+TEST_CASE("D-10, D-11: retained messages are found by filter", "[defects]") {
+  Scene broker;
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "sensors/1", .payload = "x", .retain = true});
+  for (const char* filter : {"sensors/1", "sensors/+", "#"}) {
+    Peer peer = broker.with("a");
+    peer.send(subscribePacket(Version::v311, 1, {{filter, 0}}));
+    CHECK(publishes(peer) == Lines{"PUBLISH sensors/1 'x' retain"});
+  }
+}
+
+TEST_CASE("D-12: an empty retained message removes", "[defects]") {
+  Scene broker;
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .retain = true});
+  publish(publisher, {.topic = "t", .payload = "", .retain = true});
+  Peer peer = broker.with("a");
+  peer.send(subscribePacket(Version::v311, 1, {{"t", 0}}));
+  CHECK(publishes(peer) == Lines{});
+  CHECK(broker.metrics.value("retained_messages") == 0);
+}
+
+TEST_CASE("D-13: several matching filters give the highest QoS, once", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "t", 0);
+  subscribe(peer, "+", 1);
+  subscribe(peer, "#", 2);
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 2});
+  CHECK(said(peer) == Lines{"PUBLISH t 'x' q2 #1"});
+}
+
+TEST_CASE("D-14: a subscription does not raise the QoS", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "t", 2);
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x"});
+  CHECK(said(peer) == Lines{"PUBLISH t 'x'"});
+}
+
+TEST_CASE("D-15: a client identifier may look like a filter", "[defects]") {
+  Scene broker;
+  for (const char* name : {"a/#", "+", "#", "a/t", "a"}) {
+    Peer peer = broker.with(name);
+    subscribe(peer, "t", 1);
+  }
+  Peer publisher = broker.with("publisher");
+  Peer last = broker.with("b/+");
+  subscribe(last, "t", 0);
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 1});
+  CHECK(said(last) == Lines{"PUBLISH t 'x'"});
+}
+
+TEST_CASE("D-16: many subscribers, one acknowledgement", "[defects]") {
+  Scene broker;
+  for (int i = 0; i < 10; ++i) {
+    Peer peer = broker.with(fmt::format("subscriber{}", i));
+    subscribe(peer, "t", 1);
+  }
+  Peer publisher = broker.with("publisher");
+  publisher.send(publishPacket(Version::v311, {.topic = "t", .qos = 1, .id = 1}));
+  CHECK(said(publisher) == Lines{"PUBACK #1"});
+}
+
+TEST_CASE("D-17: subscribing again replaces; one UNSUBSCRIBE is enough", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "t", 1);
+  subscribe(peer, "t", 0);
+  peer.send(unsubscribePacket(Version::v311, 1, {"t"}));
+  said(peer);
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .qos = 1});
+  CHECK(said(peer) == Lines{});
+}
+
+TEST_CASE("D-18: messages for who is away are kept in their order, whatever their ids",
+          "[defects]") {
+  Scene broker{{.backend = {.maxQueuedMessages = 5}}};
+  Peer peer = broker.resume("a");
+  subscribe(peer, "t", 1);
+  peer.reset();
+  for (const char* name : {"one", "two"}) {
+    Peer publisher = broker.with(name);
+    for (int i = 0; i < 2; ++i)
+      publish(publisher,
+              {.topic = "t", .payload = fmt::format("{}{}", name, i), .qos = 1, .id = 7});
+  }
+  peer = broker.resume("a");
+  CHECK(said(peer) == Lines{"PUBLISH t 'one0' q1 #1", "PUBLISH t 'one1' q1 #2",
+                            "PUBLISH t 'two0' q1 #3", "PUBLISH t 'two1' q1 #4"});
+}
+
+TEST_CASE("D-19: the end of a clean session ends its subscriptions", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "t", 1);
+  peer.reset();
+  CHECK(broker.metrics.value("subscriptions") == 0);
+  peer = broker.with("a");
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .qos = 1});
+  CHECK(said(peer) == Lines{});
+}
+
+TEST_CASE("D-20: nothing comes before the CONNACK [v311:3.2.0-1]", "[defects]") {
+  Scene broker;
+  Peer peer = broker.resume("a");
+  subscribe(peer, "t", 1);
+  peer.reset();
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 1, .retain = true});
+  peer = dial(broker, Version::v311, persistent(Version::v311, "a"));
+  CHECK(said(peer) == Lines{"CONNACK 0 present", "PUBLISH t 'x' q1 #1"});
+}
+
+TEST_CASE("D-21: a session without subscriptions is present, too", "[defects]") {
+  Scene broker;
+  Peer peer = broker.resume("a");
+  peer.reset();
+  peer = dial(broker, Version::v311, persistent(Version::v311, "a"));
+  CHECK(said(peer) == Lines{"CONNACK 0 present"});
+}
+
+TEST_CASE("D-22: resuming does not send retained messages again", "[defects]") {
+  Scene broker;
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .retain = true});
+  Peer peer = broker.resume("a");
+  subscribe(peer, "t", 1);
+  peer.reset();
+  peer = broker.resume("a");
+  broker.advance(1s);
+  CHECK(said(peer) == Lines{});
+}
+
+TEST_CASE("D-23: the new connection of a client ends the old one", "[defects]") {
+  Scene broker;
+  Peer v3 = broker.with("a");
+  Peer v5 = join(broker, Version::v5, "a");
+  CHECK(v3.gone());
+  Peer last = broker.with("a");
+  CHECK(v5.gone());
+  CHECK(said(v5) == Lines{"DISCONNECT 0x8E"});
+}
+
+TEST_CASE("D-24: a CONNECT that cannot be accepted is told why [v311:3.1.3-8] [v311:3.1.2-2]",
+          "[defects]") {
+  Scene broker;
+  Peer peer = dial(broker, Version::v311, persistent(Version::v311, ""));
+  CHECK(peer.received() == mqttstack::hex("20 02 00 02"));
+  Peer level = broker.open();
+  level.send(mqttstack::hex("10 0D 0004 4D515454 09 02 0000 0001 61"));
+  CHECK(level.gone());
+  const Bytes answer = level.received();
+  CHECK((answer == mqttstack::hex("20 02 00 01") || answer == mqttstack::hex("20 03 00 84 00")));
+}
+
+TEST_CASE("D-25: a will is published once, however many things go wrong", "[defects]") {
+  Scene broker;
+  Peer watcher = broker.with("watcher");
+  subscribe(watcher, "will");
+  Connect connect = clean("a");
+  connect.will = Will{.topic = "will", .payload = "x"};
+  Peer peer = join(broker, Version::v311, connect);
+  CloseClient close{peer.client(), mqtt::ReasonCode::unspecifiedError};
+  peer.push(connectPacket(Version::v311, connect));
+  broker.stack().run(close);
+  peer.reset();
+  broker.advance(1000s);
+  CHECK(publishes(watcher) == Lines{"PUBLISH will 'x'"});
+}
+
+TEST_CASE("D-26: after DISCONNECT no timer is left that publishes the will", "[defects]") {
+  Scene broker;
+  Connect listener = clean("watcher");
+  listener.keepAlive = 0;
+  Peer watcher = join(broker, Version::v311, listener);
+  subscribe(watcher, "will");
+  Connect connect = clean("a");
+  connect.keepAlive = 10;
+  connect.will = Will{.topic = "will"};
+  Peer peer = join(broker, Version::v311, connect);
+  peer.send(disconnectPacket(Version::v311));
+  broker.advance(1000s);
+  CHECK(said(watcher) == Lines{});
+}
+
+TEST_CASE("D-27: who never was connected does not disconnect", "[defects]") {
+  std::size_t heard = 0;
+  Scene broker{{.last = [&](TestBroker& b) {
+    b.on<UncleanDisconnect>([&](UncleanDisconnect&, Next next, Done) {
+      ++heard;
+      return next();
+    });
+  }}};
+  Peer peer = broker.open();
+  peer.send(pingreqPacket());
+  CHECK(peer.gone());
+  CHECK(heard == 0);
+}
+
+TEST_CASE("D-28: a will is no packet of its dead client", "[defects]") {
+  std::size_t packets = 0;
+  Scene broker{{.second = [&](TestBroker& b) {
+    b.onPackets(mqtt::PacketType::publish, [&](Client&, Packet&, Next next, Done) {
+      ++packets;
+      return next();
+    });
+  }}};
+  Peer watcher = broker.with("watcher");
+  subscribe(watcher, "will", 1);
+  Connect connect = clean("a");
+  connect.will = Will{.topic = "will", .payload = "x", .qos = 1};
+  Peer peer = join(broker, Version::v311, connect);
+  peer.reset();
+  CHECK(said(watcher) == Lines{"PUBLISH will 'x' q1 #1"});
+  CHECK(peer.received() == "");
+  CHECK(packets == 0);
+}
+
+TEST_CASE("D-29: the grace is one and a half times the interval [v311:3.1.2-24]", "[defects]") {
+  Scene broker;
+  Connect connect = clean("a");
+  connect.keepAlive = 65'535;
+  Peer peer = join(broker, Version::v311, connect);
+  broker.advance(std::chrono::seconds{98'302});
+  CHECK_FALSE(peer.closed());
+  broker.advance(1s);
+  CHECK(peer.closed());
+}
+
+TEST_CASE("D-30: QoS 2 is received [v311:4.3.3-2]", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "t");
+  peer.send(publishPacket(Version::v311, {.topic = "t", .payload = "x", .qos = 2, .id = 5}));
+  Lines lines = said(peer);
+  std::sort(lines.begin(), lines.end());
+  CHECK(lines == Lines{"PUBLISH t 'x'", "PUBREC #5"});
+  peer.send(pubrelPacket(5));
+  CHECK(said(peer) == Lines{"PUBCOMP #5"});
+}
+
+TEST_CASE("D-31: packet identifiers are given out in turn, and messages sent again", "[defects]") {
+  Scene broker;
+  Peer peer = broker.resume("a");
+  subscribe(peer, "t", 1);
+  Peer publisher = broker.with("publisher");
+  for (int i = 0; i < 2; ++i) publish(publisher, {.topic = "t", .payload = "x", .qos = 1});
+  CHECK(said(peer) == Lines{"PUBLISH t 'x' q1 #1", "PUBLISH t 'x' q1 #2"});
+  peer.reset();
+  peer = broker.resume("a");
+  CHECK(said(peer) == Lines{"PUBLISH t 'x' q1 #1 dup", "PUBLISH t 'x' q1 #2 dup"});
+}
+
+TEST_CASE("D-32: an invalid filter is not granted, and a lowered grant is what holds",
+          "[defects]") {
+  Scene broker{{.second = [](TestBroker& b) {
+    b.on<SubscribeTopic>([](SubscribeTopic& subscribe, Next next, Done) {
+      subscribe.granted = mqtt::ReasonCode::success;
+      return next();
+    });
+  }}};
+  Peer peer = broker.with("a");
+  peer.send(subscribePacket(Version::v311, 1, {{"t", 2}}));
+  CHECK(said(peer) == Lines{"SUBACK #1 0"});
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 2});
+  CHECK(said(peer) == Lines{"PUBLISH t 'x'"});
+  SECTION("QoS 3") { peer.send(subscribePacket(Version::v311, 2, {{"t", 3}})); }
+  SECTION("an invalid filter") { peer.send(subscribePacket(Version::v311, 2, {{"a/#/b", 0}})); }
+  CHECK(peer.gone());
+  CHECK(peer.received() == "");
+}
+
+TEST_CASE("D-33: a topic has no wildcards, and # does not see $SYS [v311:3.3.2-2] [v311:4.7.2-1]",
+          "[defects]") {
+  Scene broker;
+  Peer watcher = broker.with("watcher");
+  subscribe(watcher, "#");
+  subscribe(watcher, "+/x");
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "$SYS/x", .payload = "x"});
+  CHECK(said(watcher) == Lines{});
+  publisher.send(publishPacket(Version::v311, {.topic = "a/+/b"}));
+  CHECK(publisher.gone());
+  CHECK(said(watcher) == Lines{});
+}
+
+TEST_CASE("D-34: + matches an empty level [v311:4.7.1-3]", "[defects]") {
+  Scene broker;
+  Peer peer = broker.with("a");
+  subscribe(peer, "test/+/topic");
+  Peer publisher = broker.with("publisher");
+  publish(publisher, {.topic = "test//topic", .payload = "x"});
+  CHECK(said(peer) == Lines{"PUBLISH test//topic 'x'"});
+}
+
+TEST_CASE("D-35: what is denied is answered, and PINGREQ needs no permission [v311:3.3.5-2]",
+          "[defects]") {
+  Scene broker{restricted()};
+  const auto version = GENERATE(Version::v311, Version::v5);
+  const bool v5 = version == Version::v5;
+  Peer peer = join(broker, version, "a");
+  peer.send(publishPacket(version, {.topic = "secret", .qos = 1, .id = 1}));
+  CHECK(said(peer) == Lines{v5 ? "PUBACK #1 0x87" : "PUBACK #1"});
+  peer.send(subscribePacket(version, 2, {{"secret", 1}, {"t", 1}}));
+  CHECK(said(peer) == Lines{v5 ? "SUBACK #2 0x87 1" : "SUBACK #2 0x80 1"});
+  peer.send(pingreqPacket());
+  CHECK(said(peer) == Lines{"PINGRESP"});
+  Connect connect = clean("b");
+  connect.will = Will{.topic = "secret"};
+  Peer refused = dial(broker, version, connect);
+  CHECK(said(refused) == Lines{v5 ? "CONNACK 135" : "CONNACK 5"});
+}
+
+TEST_CASE("D-36: a refused subscription gets no retained messages", "[defects]") {
+  Scene broker{restricted()};
+  broker::MessageFields fields;
+  fields.topic = "secret";
+  fields.payload = "x";
+  fields.retain = true;
+  broker.stack().execute(RelayMessage{broker::Message::create(std::move(fields))},
+                         [](std::error_code error, RelayMessage&) { CHECK_FALSE(error); });
+  CHECK(broker.metrics.value("retained_messages") == 1);
+  Peer peer = broker.with("a");
+  peer.send(subscribePacket(Version::v311, 1, {{"secret", 0}}));
+  CHECK(said(peer) == Lines{"SUBACK #1 0x80"});
+}
+
+TEST_CASE("D-37: packet_emitter without a listener is not noticed", "[defects]") {
+  Scene broker{{.second = [](TestBroker& b) { b.use<PacketEmitter>(); }}};
+  Peer peer = broker.with("a");
+  peer.send(pingreqPacket());
+  CHECK(said(peer) == Lines{"PINGRESP"});
+}
+
+TEST_CASE("D-38: options belong to who made them", "[defects]") {
+  const InboundManager::Options options{.receiveMaximum = 5};
+  Parts parts{.inbound = options};
+  Scene one{parts};
+  parts.inbound.receiveMaximum = 6;
+  Scene two{parts};
+  Peer first = dial(one, Version::v5, clean("a"));
+  Peer second = dial(two, Version::v5, clean("a"));
+  CHECK(said(first).front().find("receiveMaximum=5") != std::string::npos);
+  CHECK(said(second).front().find("receiveMaximum=6") != std::string::npos);
+}
+
+TEST_CASE("D-39: what clients leave behind is limited, and goes with their sessions", "[defects]") {
+  Scene broker{{.backend = {.maxQueuedMessages = 10}, .sessions = {.maxSessionExpiry = 60s}}};
+  for (int i = 0; i < 100; ++i) {
+    Peer peer = broker.resume(fmt::format("client{}", i));
+    subscribe(peer, fmt::format("for/{}", i), 1);
+    subscribe(peer, "all", 1);
+    peer.reset();
+  }
+  Connect connect = clean("publisher");
+  connect.keepAlive = 0;
+  Peer publisher = join(broker, Version::v311, connect);
+  for (int i = 0; i < 20; ++i) publish(publisher, {.topic = "all", .qos = 1});
+  CHECK(broker.metrics.value("queued_messages") == 100 * 10);
+  broker.advance(61s);
+  CHECK(broker.metrics.value("queued_messages") == 0);
+  CHECK(broker.metrics.value("sessions") == 1);
+  CHECK(broker.metrics.value("subscriptions") == 0);
+  CHECK(broker.metrics.value("connections") == 1);
+}
+
+}  // namespace
+}  // namespace mqttstack::test
