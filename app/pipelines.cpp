@@ -24,7 +24,7 @@ OptionValues optionValues(const ConfigSection& section, const MiddlewareInfo& in
     if (entry.key == "use") continue;
     const auto option = std::find_if(info.options.begin(), info.options.end(),
                                      [&](const auto& each) { return each.name == entry.key; });
-    const std::string_view type = option == info.options.end() ? std::string_view{} : option->type;
+    const std::string type = option == info.options.end() ? "" : option->type;
     values.emplace_back(entry.key, toOptionValue(entry.value, type));
   }
   return values;
