@@ -109,8 +109,8 @@ bool verifyPassword(std::string_view password, const std::string& hash) noexcept
   const auto scratch = std::make_unique<Wiped>();
   crypt_data& data = scratch->data;
 
-  const bool usable = password.size() < sizeof data.input &&
-                      std::memchr(password.data(), '\0', password.size()) == nullptr;
+  const bool usable =
+      password.size() < sizeof data.input && password.find('\0') == std::string_view::npos;
   // An unusable one costs the same as a wrong one.
   if (usable) std::copy(password.begin(), password.end(), data.input);
   const char* made = crypt_r(data.input, hash.c_str(), &data);
