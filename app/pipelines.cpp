@@ -24,7 +24,7 @@ OptionValues optionValues(const ConfigSection& section, const MiddlewareInfo& in
     if (entry.key == "use") continue;
     const auto option = std::find_if(info.options.begin(), info.options.end(),
                                      [&](const auto& each) { return each.name == entry.key; });
-    const std::string_view type = option == info.options.end() ? "" : option->type;
+    const std::string type = option == info.options.end() ? "" : option->type;
     values.emplace_back(entry.key, toOptionValue(entry.value, type));
   }
   return values;
@@ -291,6 +291,9 @@ bool Pipelines::start(ConfigReport& report) {
 }
 
 void Pipelines::stop() noexcept {
+  // What still waits for an answer gets none any more; its client can go then.
+  for (const Pipeline& pipeline : pipelines_)
+    if (pipeline.stack) pipeline.stack->cancelWalks();
   for (auto each = instances_.rbegin(); each != instances_.rend(); ++each)
     if (std::exchange(each->started, false)) each->middleware->stop();
 }

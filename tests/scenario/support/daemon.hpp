@@ -65,7 +65,8 @@ public:
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] std::string log() const;
   [[nodiscard]] bool running();
-  /// Resident memory in KiB, as the kernel counts it.
+  /// Resident memory in KiB, as the kernel counts it. 0 under a sanitizer, which
+  /// keeps what is freed: limits of memory are not judged there.
   [[nodiscard]] long residentKiB() const;
 
   void signal(int number) const;
