@@ -189,8 +189,13 @@ void LogSettings::declare(OptionTable<LogSettings>& table) {
                    {"off", LogLevel::off}},
                   "Lines below this level are not written.");
   table.addChoice("format", &LogSettings::format,
-                  {{"text", LogFormat::text}, {"json", LogFormat::json}},
-                  "Lines for people, or one JSON object per line.");
+                  {{"auto", LogFormat::automatic},
+                   {"text", LogFormat::text},
+                   {"json", LogFormat::json},
+                   {"journal", LogFormat::journal}},
+                  "Lines for people, one JSON object per line, or lines for the journal, which "
+                  "begin with a level and leave the time to it. auto is journal where systemd "
+                  "collects what the broker writes, and text elsewhere.");
 }
 
 void ListenerSettings::declare(OptionTable<ListenerSettings>& table) {
