@@ -200,7 +200,7 @@ void LogSettings::declare(OptionTable<LogSettings>& table) {
 
 void ListenerSettings::declare(OptionTable<ListenerSettings>& table) {
   table.add("name", &ListenerSettings::name,
-            "What logs and counters call it. Left out: what bind says.");
+            "What logs, counters and socket activation call it. Left out: what bind says.");
   table
       .add("bind", &ListenerSettings::bind,
            "Address and port to listen on: \"127.0.0.1:1883\", \"[::1]:1883\", "
@@ -223,7 +223,8 @@ void TlsSettings::declare(OptionTable<TlsSettings>& table) {
       .required();
   table
       .add("key", &TlsSettings::key,
-           "PEM file with the private key. It has no passphrase and is not readable by everybody.")
+           "PEM file with the private key. It has no passphrase and should not be readable by "
+           "everybody.")
       .required();
   table.add("client_ca", &TlsSettings::clientCa,
             "PEM file: who may sign the certificates of clients.");

@@ -17,6 +17,8 @@ Unreadable describeUnreadable(const std::string& file, std::error_code error) {
   std::string line =
       fmt::format("{}: error: cannot read the configuration: {}", file, error.message());
   if (forbidden) line += " (let the user that the broker runs as read it)";
+  if (error == std::errc::no_such_file_or_directory)
+    line += " (make it, or name another one with --config)";
   return {std::move(line), forbidden ? ExitCode::permission : ExitCode::badConfiguration};
 }
 
