@@ -1,6 +1,7 @@
 #include "core/stack/client.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/mqtt/decoder.hpp"
 #include "core/mqtt/frame_reader.hpp"
@@ -295,10 +296,14 @@ void Client::process(std::unique_ptr<PacketSlot> slot) {
   if (finished) return context_.releaseSlot(std::move(slot));
 
   parked_ = std::move(slot);
-  if (!lost_ && !paused_) {
-    paused_ = true;
-    transport_->pauseReading();
-  }
+  pauseInput();
+  if (closing()) linger();
+}
+
+void Client::pauseInput() {
+  if (lost_ || paused_) return;
+  paused_ = true;
+  transport_->pauseReading();
 }
 
 void Client::settled(std::error_code error, bool unanswered, PacketType type) {
@@ -322,16 +327,57 @@ void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   parked_ = nullptr;
   resumeDue_ = true;
   context_.flushList.add(*this);
+  if (lingering_) letSuccessorsGoOn();
 }
 
 void Client::resumeInput() {
   const std::string bytes = std::exchange(unfinished_, {});
   keepUnfinished(consume(bytes));
-  if (parked_ || closing()) return;
+  if (inputWaits() || closing()) return;
   if (ended_) return closeSilently();
   paused_ = false;
   lastPacketAt_ = context_.scheduler.now();  // its silence was our doing
   transport_->resumeReading();
+}
+
+// A client that comes back while its last packet is deferred.
+
+void Client::setSession(broker::SessionPtr session) {
+  session_ = std::move(session);
+  if (!context_.lingering_.empty() && !closing()) waitForPredecessors();
+}
+
+/// This connection ends with a packet that is deferred.
+void Client::linger() {
+  if (!session_ || lingering_) return;
+  lingering_ = true;
+  context_.lingering_.emplace(clientId(), ClientContext::Lingering{this, {}});
+}
+
+void Client::waitForPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each) {
+    const Client& before = *each->second.client;
+    // The same name on a pipeline that keeps other sessions is somebody else.
+    if (before.session_ != session_ && before.stack_ != stack_) continue;
+    each->second.successors.emplace_back(this);
+    ++predecessors_;
+    pauseInput();
+  }
+}
+
+void Client::letSuccessorsGoOn() {
+  lingering_ = false;
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  const auto found =
+      std::find_if(first, last, [this](const auto& each) { return each.second.client == this; });
+  const std::vector<ClientPtr> successors = std::move(found->second.successors);
+  context_.lingering_.erase(found);
+  for (const ClientPtr& successor : successors) {
+    if (--successor->predecessors_ != 0) continue;
+    successor->resumeDue_ = true;
+    context_.flushList.add(*successor);
+  }
 }
 
 void Client::onEnd() {
@@ -376,6 +422,7 @@ void Client::beginClosing() {
   phase_ = Phase::closing;
   unfinished_ = {};
   context_.flushList.add(*this);
+  if (parked_) linger();
 }
 
 /// Called from the loop, never inside a walk, until everything is done.
