@@ -366,6 +366,13 @@ void Client::waitForPredecessors() {
   }
 }
 
+void Client::forgetPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each)
+    std::erase(each->second.successors, ClientPtr{this});
+  predecessors_ = 0;
+}
+
 void Client::letSuccessorsGoOn() {
   lingering_ = false;
   const auto [first, last] = context_.lingering_.equal_range(clientId());
@@ -423,6 +430,7 @@ void Client::beginClosing() {
   unfinished_ = {};
   context_.flushList.add(*this);
   if (parked_) linger();
+  if (predecessors_ != 0) forgetPredecessors();
 }
 
 /// Called from the loop, never inside a walk, until everything is done.

@@ -240,6 +240,7 @@ private:
   void pauseInput();
   void linger();
   void waitForPredecessors();
+  void forgetPredecessors();
   void letSuccessorsGoOn();
 
   void refuse(std::error_code error, std::string_view frame);

@@ -53,10 +53,10 @@ closes. A test without a version in its name stands for all that it names.
 
 
 class Statement:
-    def __init__(self, number, binds, says, breach="", exempt=""):
+    def __init__(self, number, binds, says, breach="", where="", exempt=""):
         self.number, self.binds, self.says = number, binds, says
         self.breach, self.exempt = breach, exempt
-        self.sources, self.tests = [], []
+        self.sources, self.tests = where.split(), []
 
     def needs_test(self):
         return not self.exempt and (self.binds != "client" or self.breach != "")
@@ -74,6 +74,10 @@ def read_statements():
                     raise SystemExit(f"{path.name} has {statement.number} twice")
                 if statement.binds not in ("server", "client", "both"):
                     raise SystemExit(f"{path.name}: {statement.number} binds whom?")
+                for source in statement.sources:
+                    if not (ROOT / source).is_file():
+                        raise SystemExit(f"{path.name}: {statement.number} names {source}, which "
+                                         "there isn't")
                 statements[statement.number] = statement
         tables[name] = statements
     return tables
@@ -112,12 +116,12 @@ def collect(tables):
         for run in LITERALS.finditer(text):
             name = "".join(LITERAL.findall(run[0]))
             tags = TAG.findall(name)
-            counted += len(tags)
+            counted += sum(1 for tag in tags if not SECTION.match(tag[1]))
             label = " ".join(TAG.sub("", name).split())
             for tag in tags:
                 if statement := named(path, tag):
                     add_once(statement.tests, (label, path))
-        if counted != len(TAG.findall(text)):
+        if counted != sum(1 for tag in TAG.findall(text) if not SECTION.match(tag[1])):
             wrong.append(f"{path} has a tag outside of a test's name, where nobody sees it fail")
     return wrong
 
