@@ -13,6 +13,7 @@
 #include "app/daemon.hpp"
 #include "app/describe.hpp"
 #include "app/log_setup.hpp"
+#include "app/man_page.hpp"
 #include "app/manual.hpp"
 #include "core/mqtt/text.hpp"
 
@@ -25,6 +26,7 @@ struct Arguments {
   bool quiet = false;
   bool markdown = false;
   bool toml = false;
+  bool man = false;
   std::string describedName;
   std::optional<std::string> logLevel;
   std::optional<std::string> logFormat;
@@ -140,6 +142,10 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
     std::cout << packagedConfig(registry);
     return ExitCode::success;
   }
+  if (arguments.man) {
+    std::cout << configurationManPage(registry, MQTTSTACK_VERSION);
+    return ExitCode::success;
+  }
   if (arguments.describedName.empty()) {
     std::cout << describeAll(registry);
     return ExitCode::success;
@@ -167,14 +173,17 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   app.require_subcommand(0, 1);
   app.add_option("-c,--config", arguments.configFile,
                  "The configuration; without it, loopback port 1883 and a store in memory")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->envname("MQTT_STACKD_CONFIG");
   app.add_flag("-t,--test", arguments.check, "The same as check");
   app.add_option("--log-level", arguments.logLevel, "Instead of [log] level")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
-      ->type_name("LEVEL");
+      ->type_name("LEVEL")
+      ->envname("MQTT_STACKD_LOG_LEVEL");
   app.add_option("--log-format", arguments.logFormat, "Instead of [log] format")
       ->check(CLI::IsMember({"text", "json"}))
-      ->type_name("FORMAT");
+      ->type_name("FORMAT")
+      ->envname("MQTT_STACKD_LOG_FORMAT");
 
   app.add_subcommand("run", "Run the broker (the default)");
   CLI::App* checkApp = app.add_subcommand(
@@ -189,6 +198,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
                         "Print the whole reference, which is docs/configuration.md");
   describeApp->add_flag("--toml", arguments.toml,
                         "Print a configuration with every option, which is what packages install");
+  describeApp->add_flag("--man", arguments.man,
+                        "Print the whole reference as the manual page mqtt-stackd.toml(5)");
   CLI::App* listApp = app.add_subcommand("list-middlewares", "The same as describe without a name");
 
   try {
