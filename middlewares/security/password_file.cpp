@@ -90,7 +90,7 @@ void PasswordFile::read(const std::filesystem::path& path, Diagnostics& diagnost
   users_ = PasswordTable::parse(
       *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
         diagnostics.errorAt("path", path.string() + ":" + std::to_string(line) + ": " + problem,
-                            remedy);
+                            remedy, Fault::data);
       });
 }
 

@@ -118,7 +118,9 @@ TEST_CASE("a port that is taken is told with a remedy", "[listener]") {
   const auto second =
       Listener::open(net.reactor, on("127.0.0.1:" + std::to_string(port)), [](auto) {});
   REQUIRE_FALSE(second);
-  CHECK_THAT(second.error(), Contains("127.0.0.1:" + std::to_string(port)) &&
+  CHECK(second.error().code == std::errc::address_in_use);
+  CHECK(second.error().address == "127.0.0.1:" + std::to_string(port));
+  CHECK_THAT(second.error().text(), Contains("127.0.0.1:" + std::to_string(port)) &&
                                  Contains("already in use") && Contains("another port"));
 }
 
@@ -126,10 +128,10 @@ TEST_CASE("an address of somebody else and a name of nobody are told", "[listene
   Net net;
   const auto foreign = Listener::open(net.reactor, on("192.0.2.1:0"), [](auto) {});
   REQUIRE_FALSE(foreign);
-  CHECK_THAT(foreign.error(), Contains("192.0.2.1:0") && Contains("no network interface"));
+  CHECK_THAT(foreign.error().text(), Contains("192.0.2.1:0") && Contains("no network interface"));
   const auto nobody = Listener::open(net.reactor, on("no-such-host.invalid:0"), [](auto) {});
   REQUIRE_FALSE(nobody);
-  CHECK_THAT(nobody.error(), Contains("no-such-host.invalid") && Contains("check the name"));
+  CHECK_THAT(nobody.error().text(), Contains("no-such-host.invalid") && Contains("check the name"));
 }
 
 TEST_CASE("the port is free again as soon as the listener is gone", "[listener]") {
