@@ -15,7 +15,7 @@ finish() {
   if ((status != 0)); then
     [[ ! -s $work/output ]] || { echo "-- what the last command said" && tail -n 40 "$work/output"; } >&2
     [[ -z ${leader:-} ]] || { echo "-- the machine's journal" &&
-      in_machine journalctl --no-pager -n 60 -o short-monotonic; } >&2
+      in_machine journalctl --no-pager -n 40 -o short-monotonic -u 'mqtt-stackd*'; } >&2
   fi
   stop_machine
   rm -rf --one-file-system "$work"
@@ -46,12 +46,12 @@ equal() {  # equal EXPECTED COMMAND...
   [[ $found == "$expected" ]] || { printf 'expected: %s\nfound: %s\n' "$expected" "$found" && false; }
 }
 
-# Whether a command says something that matches a pattern, within ten seconds.
+# Whether a command, however it ends, says something that matches a pattern within ten seconds.
 says() {  # says PATTERN COMMAND...
-  local pattern=$1 deadline=$((SECONDS + 10))
+  local pattern=$1 deadline=$((SECONDS + 10)) said
   shift
-  until "$@" 2>&1 | tee "$work/said" | grep -E -- "$pattern"; do
-    ((SECONDS < deadline)) || { printf 'nothing matches %s in:\n' "$pattern" && cat "$work/said" && return 1; }
+  while said=$("$@" 2>&1) || true; ! grep -E -- "$pattern" <<<"$said"; do
+    ((SECONDS < deadline)) || { printf 'nothing matches %s in:\n%s\n' "$pattern" "$said" && return 1; }
     sleep 0.1
   done
 }
@@ -67,7 +67,7 @@ block() {  # block NAME FILE
   printf '%s\n' "$text"
 }
 
-# The machine: a Debian in a folder, booted by systemd-nspawn, with a network of its own.
+# The machine: a Debian in memory, booted by systemd-nspawn, with a network of its own.
 
 # The folder's content is made once and kept as an archive outside of the source tree. It has what the
 # package depends on, so that installing it needs no network.
@@ -97,34 +97,38 @@ machine_archive() {
   printf '%s\n' "$archive"
 }
 
+booted() {
+  leader=$(pgrep -P "$nspawn") && in_machine systemctl is-system-running | grep -qE 'running|degraded'
+}
+
 # Unpacks the machine's folder and boots it. Sets $machine, the folder.
 start_machine() {
-  local archive deadline=$((SECONDS + 60))
+  local archive deadline
   # Two machines would share one control group.
   exec {machine_lock}>/run/lock/mqtt-stackd-packaging
   flock "$machine_lock"
   archive=$(machine_archive)
   machine=$work/machine
   mkdir "$machine"
+  mount -t tmpfs -o size=2g,mode=755 mqtt-stackd-packaging "$machine"
   tar -C "$machine" --numeric-owner -xf "$archive"
+  echo '127.0.0.1 localhost' >"$machine/etc/hosts"
   systemd-nspawn --quiet --directory="$machine" --machine=mqtt-stackd-packaging \
     --register=no --keep-unit --private-network --boot --console=pipe </dev/null >"$work/console" 2>&1 &
   nspawn=$!
-  until leader=$(pgrep -P "$nspawn") && in_machine systemctl is-system-running | grep -qE 'running|degraded'; do
-    ((SECONDS < deadline)) && kill -0 "$nspawn" 2>/dev/null || { cat "$work/console" >&2 && fail "the machine does not boot"; }
+  deadline=$((SECONDS + 60))
+  until booted 2>/dev/null; do
+    ((SECONDS < deadline)) && kill -0 "$nspawn" || { cat "$work/console" >&2 && fail "the machine does not boot"; }
     sleep 0.1
-  done 2>/dev/null
+  done
 }
 
 stop_machine() {
-  [[ -n ${nspawn:-} ]] || return 0
-  kill -TERM "$nspawn" 2>/dev/null || true
-  local deadline=$((SECONDS + 20))
-  while kill -0 "$nspawn" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.1; done
-  kill -KILL ${leader:+"$leader"} "$nspawn" 2>/dev/null || true
-  wait "$nspawn" 2>/dev/null || true
-  nspawn='' leader=''
-  rm -rf --one-file-system "$machine"
+  [[ -n ${machine:-} ]] || return 0
+  kill -KILL ${leader:+"$leader"} 2>/dev/null || true
+  [[ -z ${nspawn:-} ]] || wait "$nspawn" || true
+  umount "$machine" || true
+  leader='' nspawn=''
 }
 
 in_machine() {
