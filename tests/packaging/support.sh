@@ -97,13 +97,9 @@ machine_archive() {
   printf '%s\n' "$archive"
 }
 
-booted() {
-  leader=$(pgrep -P "$nspawn") && in_machine systemctl is-system-running | grep -qE 'running|degraded'
-}
-
-# Unpacks the machine's folder and boots it. Sets $machine, the folder.
-start_machine() {
-  local archive deadline
+# Unpacks the machine's files. Sets $machine, the folder.
+unpack_machine() {
+  local archive
   # Two machines would share one control group.
   exec {machine_lock}>/run/lock/mqtt-stackd-packaging
   flock "$machine_lock"
@@ -113,14 +109,25 @@ start_machine() {
   mount -t tmpfs -o size=2g,mode=755 mqtt-stackd-packaging "$machine"
   tar -C "$machine" --numeric-owner -xf "$archive"
   echo '127.0.0.1 localhost' >"$machine/etc/hosts"
-  systemd-nspawn --quiet --directory="$machine" --machine=mqtt-stackd-packaging \
-    --register=no --keep-unit --private-network --boot --console=pipe </dev/null >"$work/console" 2>&1 &
+}
+
+# Runs the first process in the machine's files, with a network of its own. Sets $leader.
+start_first_process() {  # start_first_process ARGUMENT OF SYSTEMD-NSPAWN...
+  local deadline=$((SECONDS + 60))
+  systemd-nspawn --quiet --directory="$machine" --machine=mqtt-stackd-packaging --register=no \
+    --keep-unit --private-network --console=pipe "$@" </dev/null >"$work/console" 2>&1 &
   nspawn=$!
-  deadline=$((SECONDS + 60))
-  until booted 2>/dev/null; do
-    ((SECONDS < deadline)) && kill -0 "$nspawn" || { cat "$work/console" >&2 && fail "the machine does not boot"; }
-    sleep 0.1
+  until leader=$(pgrep -P "$nspawn"); do
+    ((SECONDS < deadline)) && kill -0 "$nspawn" || { cat "$work/console" >&2 && fail "nothing runs"; }
+    sleep 0.05
   done
+}
+
+start_machine() {
+  unpack_machine
+  start_first_process --boot
+  says 'running|degraded' in_machine systemctl is-system-running >/dev/null ||
+    { cat "$work/console" >&2 && fail "the machine does not boot"; }
 }
 
 stop_machine() {
@@ -138,12 +145,16 @@ in_machine() {
 
 property() { in_machine systemctl show --value --property "$1" "${2:-mqtt-stackd.service}"; }
 
+# The processes of the broker's user.
+processes() { in_machine find /proc -maxdepth 1 -regex '/proc/[0-9]+' -user mqtt-stackd; }
+
 journal() { in_machine journalctl --no-pager --output cat --unit "${1:-mqtt-stackd.service}" "${@:2}"; }
 
 # Publishes and receives a message through the broker: a subscriber that is there, and one that comes
 # later and gets what is retained.
 messages_pass() {  # messages_pass [ARGUMENT OF A MOSQUITTO CLIENT...]
   local said=$work/subscriber subscriber deadline=$((SECONDS + 10))
+  : >"$said"
   in_machine stdbuf -oL timeout 15 mosquitto_sub "$@" -d -q 1 -C 1 -t packaging/live >"$said" 2>&1 &
   subscriber=$!
   until grep -q '^Subscribed' "$said"; do
