@@ -31,8 +31,8 @@ std::string remedyFor(int error) {
     case EADDRINUSE:
       return "another program listens there; stop it or choose another port";
     case EACCES:
-      return "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it or choose a "
-             "higher port";
+      return "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it, have systemd "
+             "pass the socket, or choose a higher port";
     case EADDRNOTAVAIL:
       return "no network interface of this machine has that address";
     case EAFNOSUPPORT:

@@ -107,7 +107,7 @@ TEST_CASE("a caret stands below its place behind tabs and long characters", "[co
         "    log = { level = \"ünïcödé\",\tformat = 7 }\n"
         "                    ^~~~~~~~~\n"
         "test.toml:1:37: error: \"format\" has to be one of \"auto\", "
-            "\"text\", \"json\", \"journal\"\n"
+        "\"text\", \"json\", \"journal\"\n"
         "    log = { level = \"ünïcödé\",\tformat = 7 }\n"
         "                              \t         ^\n"
         "test.toml: 2 errors\n");

@@ -1,7 +1,7 @@
 #include "app/heartbeat.hpp"
 
-#include "tests/app/notify_socket.hpp"
 #include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/notify_socket.hpp"
 #include "tests/support/manual_clock.hpp"
 
 using namespace mqttstack;

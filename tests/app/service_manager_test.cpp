@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <ctime>
 
-#include "tests/app/notify_socket.hpp"
 #include "tests/scenario/support/daemon.hpp"
+#include "tests/scenario/support/notify_socket.hpp"
 
 using namespace mqttstack;
 using namespace mqttstack::test;
