@@ -87,11 +87,56 @@ path = "acl"
   broker and changes nothing.
 - **Nothing is open by accident.** A listener that the network can reach, with a pipeline that
   authenticates nobody, is refused unless it says `allow_anonymous = true`.
-- **Paths** are relative to the directory of the file.
+- **Paths** are relative to the directory of the file. `${NAME}` in one stands for a variable of the
+  environment, such as `${CREDENTIALS_DIRECTORY}/server.key` for what a systemd unit passes with
+  `LoadCredential=server.key:…`; one that is not set is an error.
+- **Files** that hold keys and passwords should not be readable by everybody, which is warned of. A
+  file that everybody can change is refused.
 - **Durations** are written `"250ms"`, `"90s"`, `"1m30s"`, `"12h"`, `"7d"`, or as a number of
   seconds; **sizes** `"64KiB"`, `"1MiB"`, or as a number of bytes.
 
 The command line wins over `[log]`: `--log-level`, `--log-format`.
+
+## As a service
+
+`mqtt-stackd` stays in the foreground and writes its log to standard error. What keeps it from
+starting is the last line of that, and the exit code says what kind of thing it is:
+
+| exit code | meaning |
+|---|---|
+| 0 | it was asked to end, and did |
+| 64 | the command line is wrong |
+| 65 | a certificate, key, password or ACL file holds something wrong |
+| 69 | a listener cannot be opened, most often since the port is taken |
+| 74 | a middleware cannot start: a lock, a store |
+| 77 | this user may not read a file or have a port |
+| 78 | the configuration is wrong |
+
+| signal | what comes of it |
+|---|---|
+| `SIGTERM`, `SIGINT` | listeners close, clients are told, what is queued is written; a second one ends it at once |
+| `SIGHUP` | the file is read anew. If anything is wrong, nothing changes. Otherwise `[log]` is taken over, and middlewares that can read their files again do. Changes of listeners, pipelines and middlewares are told in one line; they need a restart |
+
+**systemd.** It speaks `sd_notify`: use `Type=notify`. It is ready when all listeners are open,
+`systemctl status` shows clients and messages, and with `WatchdogSec=` a loop that is stuck is
+noticed. Its lines have the levels of the journal.
+
+**Socket activation.** A listener takes the sockets that are passed under its name instead of opening
+its own, so that it needs no right to a port under 1024, and a restart refuses no connection. Its
+`name` and `FileDescriptorName=` have to be the same; several `ListenStream=` make one listener of
+several addresses. A socket with a name that no listener has is an error. Unix sockets work too.
+
+```ini
+[Socket]
+ListenStream=0.0.0.0:8883
+ListenStream=[::]:8883
+BindIPv6Only=ipv6-only
+FileDescriptorName=network
+```
+
+**Who reads the files.** Run by root, `mqtt-stackd check` warns of files that the user `mqtt-stackd`
+cannot read, with the directory that is in the way and the remedy; `--user NAME` asks for another
+user.
 )";
 
 // The packaged file.

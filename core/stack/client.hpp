@@ -151,6 +151,12 @@ public:
   /// True while we ourselves don't read: the peer's silence is our doing.
   bool readingPaused() const noexcept { return paused_; }
 
+  /// Begins an enhanced authentication: while the CONNECT of this client waits,
+  /// AUTH packets are taken and walk through the stack, and DISCONNECT; anything
+  /// else is an error. [v5:3.1.2-30] Over when the CONNECT settles.
+  /// REQUIRES: called by who handles the CONNECT, and is about to defer it.
+  void expectAuthentication();
+
   /// Accepts topic aliases up to `maximum`. Without this, any alias is an error.
   void acceptTopicAliases(std::uint16_t maximum);
   /// Sends topic aliases up to `maximum`.
@@ -225,7 +231,11 @@ private:
 
   std::size_t maximumPacketSize() const noexcept;
   /// A packet waits, or has only just settled: what comes now goes behind it.
-  bool inputWaits() const noexcept { return parked_ || resumeDue_ || predecessors_ != 0; }
+  /// A CONNECT that waits for an AUTH does not hold that up.
+  bool inputWaits() const noexcept {
+    return resumeDue_ || predecessors_ != 0 || (parked_ && !awaitsAuth());
+  }
+  bool awaitsAuth() const noexcept;
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
@@ -235,6 +245,7 @@ private:
   void adopt(const mqtt::Connect& connect) noexcept;
   void process(std::unique_ptr<PacketSlot> slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
+  std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();
   void keepUnfinished(std::string_view bytes);
   void pauseInput();
@@ -262,7 +273,7 @@ private:
   TimePoint lastPacketAt_;
 
   std::string unfinished_;              // the packet that has not arrived completely
-  std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred
+  std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred last
   std::unique_ptr<ReceivedAliases> receivedAliases_;
   AckQueue acknowledgements_;
   Outbox outbox_;
@@ -274,10 +285,11 @@ private:
   Phase phase_ = Phase::awaitingConnect;
   mqtt::ReasonCode closeReason_ = mqtt::ReasonCode::success;
   bool problemInformation_ : 1 = true;
-  bool paused_ : 1 = false;     // we asked the transport to stop reading
-  bool resumeDue_ : 1 = false;  // a deferred packet has settled
-  bool lingering_ : 1 = false;  // in context_.lingering_
-  bool ended_ : 1 = false;      // the peer sends no more
+  bool exchanging_ : 1 = false;  // the CONNECT that is parked waits for AUTH packets
+  bool paused_ : 1 = false;      // we asked the transport to stop reading
+  bool resumeDue_ : 1 = false;   // a deferred packet has settled
+  bool lingering_ : 1 = false;   // in context_.lingering_
+  bool ended_ : 1 = false;       // the peer sends no more
   bool drainAwaited_ : 1 = false;
   bool blocked_ : 1 = false;     // waiting for onWritable
   bool lost_ : 1 = false;        // the transport is gone

@@ -143,15 +143,6 @@ TEST_CASE("too long a client identifier is refused [v311:3.1.3-9] [v5:3.1.3-8]",
   CHECK(tooLong.gone());
 }
 
-TEST_CASE("enhanced authentication is refused [v5:4.12.0-1]", "[connection]") {
-  ProtocolBroker broker;
-  Connect connect = clean("a");
-  connect.properties.push_back(property(PropertyId::authMethod, "SCRAM"));
-  Peer peer = dial(broker, Version::v5, connect);
-  CHECK(said(peer) == Lines{"CONNACK 140"});
-  CHECK(peer.gone());
-}
-
 TEST_CASE("DISCONNECT ends the connection cleanly, and nobody is answered [v311:3.14.4-3]",
           "[connection]") {
   Ends ends;
