@@ -99,6 +99,9 @@ private:
 /// Counted. It owns itself while the connection lasts; walks that wait pin it.
 /// Everybody else refers to it and forgets it when connectionClosed comes.
 ///
+/// A peer that asks and does not read the answers is not read any more once many
+/// of them wait.
+///
 /// Order is kept: while a middleware defers a packet, later packets wait, and
 /// the peer feels it; also those of the client's next connection, should this
 /// one end meanwhile. close() only marks; the end is worked off from the loop.
@@ -233,7 +236,7 @@ private:
   /// A packet waits, or has only just settled: what comes now goes behind it.
   /// A CONNECT that waits for an AUTH does not hold that up.
   bool inputWaits() const noexcept {
-    return resumeDue_ || predecessors_ != 0 || (parked_ && !awaitsAuth());
+    return resumeDue_ || predecessors_ != 0 || answersWait_ || (parked_ && !awaitsAuth());
   }
   bool awaitsAuth() const noexcept;
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
@@ -291,10 +294,11 @@ private:
   bool lingering_ : 1 = false;   // in context_.lingering_
   bool ended_ : 1 = false;       // the peer sends no more
   bool drainAwaited_ : 1 = false;
-  bool blocked_ : 1 = false;     // waiting for onWritable
-  bool lost_ : 1 = false;        // the transport is gone
-  bool leftDone_ : 1 = false;    // connectionLost was run
-  bool closedDone_ : 1 = false;  // connectionClosed was executed
+  bool blocked_ : 1 = false;      // waiting for onWritable
+  bool answersWait_ : 1 = false;  // too many to read more questions
+  bool lost_ : 1 = false;         // the transport is gone
+  bool leftDone_ : 1 = false;     // connectionLost was run
+  bool closedDone_ : 1 = false;   // connectionClosed was executed
   bool transportClosed_ : 1 = false;
 };
 
