@@ -9,6 +9,7 @@
 #include "app/check_command.hpp"
 #include "app/config_report.hpp"
 #include "app/describe.hpp"
+#include "app/man_page.hpp"
 #include "app/manual.hpp"
 #include "app/run_command.hpp"
 #include "core/mqtt/text.hpp"
@@ -22,6 +23,7 @@ struct Arguments {
   bool test = false;
   bool markdown = false;
   bool toml = false;
+  bool man = false;
   std::string describedName;
 };
 
@@ -45,6 +47,10 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
   }
   if (arguments.toml) {
     std::cout << packagedConfig(registry);
+    return ExitCode::success;
+  }
+  if (arguments.man) {
+    std::cout << configurationManPage(registry, MQTTSTACK_VERSION);
     return ExitCode::success;
   }
   if (arguments.describedName.empty()) {
@@ -74,14 +80,17 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   app.require_subcommand(0, 1);
   app.add_option("-c,--config", arguments.run.configFile,
                  "The configuration; without it, loopback port 1883 and a store in memory")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->envname("MQTT_STACKD_CONFIG");
   app.add_flag("-t,--test", arguments.test, "The same as check");
   app.add_option("--log-level", arguments.run.logLevel, "Instead of [log] level")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
-      ->type_name("LEVEL");
+      ->type_name("LEVEL")
+      ->envname("MQTT_STACKD_LOG_LEVEL");
   app.add_option("--log-format", arguments.run.logFormat, "Instead of [log] format")
       ->check(CLI::IsMember({"auto", "text", "json", "journal"}))
-      ->type_name("FORMAT");
+      ->type_name("FORMAT")
+      ->envname("MQTT_STACKD_LOG_FORMAT");
 
   app.add_subcommand("run", "Run the broker (the default)");
   CLI::App* checkApp = app.add_subcommand(
@@ -101,6 +110,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
                         "Print the whole reference, which is docs/configuration.md");
   describeApp->add_flag("--toml", arguments.toml,
                         "Print a configuration with every option, which is what packages install");
+  describeApp->add_flag("--man", arguments.man,
+                        "Print the whole reference as the manual page mqtt-stackd.toml(5)");
   CLI::App* listApp = app.add_subcommand("list-middlewares", "The same as describe without a name");
 
   try {
