@@ -1,6 +1,7 @@
 #include "core/stack/client.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/mqtt/decoder.hpp"
 #include "core/mqtt/frame_reader.hpp"
@@ -25,6 +26,8 @@ void releaseClient(Client& client) noexcept { client.release(); }
 struct ClientContext::PacketSlot {
   Packet packet;
   std::string bytes;
+  /// The CONNECT that waits while this one, an AUTH, is dealt with.
+  std::unique_ptr<PacketSlot> below;
 };
 
 ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushList,
@@ -103,7 +106,7 @@ std::string Client::describe() const {
 // Input.
 
 std::size_t Client::maximumPacketSize() const noexcept {
-  return phase_ == Phase::awaitingConnect
+  return phase_ < Phase::connected
              ? std::min(listener_.maximumConnectSize, listener_.maximumPacketSize)
              : listener_.maximumPacketSize;
 }
@@ -173,9 +176,23 @@ std::string_view Client::consume(std::string_view bytes) {
   return closing() ? std::string_view{} : bytes;
 }
 
+namespace {
+
+bool belongsToExchange(std::string_view frame) noexcept {
+  const auto type = static_cast<PacketType>(static_cast<unsigned char>(frame.front()) >> 4U);
+  return type == PacketType::auth || type == PacketType::disconnect;
+}
+
+}  // namespace
+
 void Client::receive(std::string_view frame) {
   context_.packetsReceived.add();
-  if (phase_ == Phase::awaitingConnect) phase_ = Phase::connecting;
+  if (phase_ == Phase::awaitingConnect) {
+    phase_ = Phase::connecting;
+  } else if (phase_ == Phase::connecting && !belongsToExchange(frame)) {  // [v5:3.1.2-30]
+    context_.badPackets.add();
+    return close(ReasonCode::protocolError);
+  }
   auto slot = context_.acquireSlot();
   if (const std::error_code error = decode(*slot, frame)) {
     context_.releaseSlot(std::move(slot));
@@ -256,7 +273,7 @@ std::error_code Client::makeMessage(Packet& packet) {
 /// layout of the version that it named, as far as it named one.
 void Client::refuse(std::error_code error, std::string_view frame) {
   context_.badPackets.add();
-  if (phase_ == Phase::connecting) {
+  if (phase_ == Phase::connecting && !exchanging_) {
     const auto version = mqtt::versionForRefusal(frame);
     if (!version) return closeSilently();
     version_ = *version;
@@ -294,11 +311,16 @@ void Client::process(std::unique_ptr<PacketSlot> slot) {
       });
   if (finished) return context_.releaseSlot(std::move(slot));
 
+  slot->below = std::move(parked_);
   parked_ = std::move(slot);
-  if (!lost_ && !paused_) {
-    paused_ = true;
-    transport_->pauseReading();
-  }
+  if (inputWaits()) pauseInput();
+  if (closing()) linger();
+}
+
+void Client::pauseInput() {
+  if (lost_ || paused_) return;
+  paused_ = true;
+  transport_->pauseReading();
 }
 
 void Client::settled(std::error_code error, bool unanswered, PacketType type) {
@@ -316,22 +338,96 @@ void Client::settled(std::error_code error, bool unanswered, PacketType type) {
       close(ReasonCode::implementationSpecificError);
     }
   }
-  if (!parked_) return;
+  if (type == PacketType::connect) exchanging_ = false;
+  // One that never waited is released by who has it.
+  auto slot = unpark(type);
+  if (!slot) return;
+  context_.releaseSlot(std::move(slot));
   // Whoever settled is in the middle of something: the rest is done from the loop.
-  context_.releaseSlot(std::move(parked_));
-  parked_ = nullptr;
   resumeDue_ = true;
   context_.flushList.add(*this);
+}
+
+/// Takes the packet of that type out of those that wait; null if it doesn't.
+/// There is one, or there are an AUTH and below it the CONNECT.
+std::unique_ptr<ClientContext::PacketSlot> Client::unpark(PacketType type) noexcept {
+  for (auto* place = &parked_; *place; place = &(*place)->below) {
+    if ((*place)->packet.type() != type) continue;
+    auto slot = std::move(*place);
+    *place = std::move(slot->below);
+    return slot;
+  }
+  return nullptr;
+}
+
+bool Client::awaitsAuth() const noexcept {
+  return exchanging_ && parked_->packet.type() == PacketType::connect;
+}
+
+void Client::expectAuthentication() {
+  exchanging_ = true;
+  if (!parked_) return;  // still inside the handler: reading simply goes on
+  resumeDue_ = true;
+  context_.flushList.add(*this);
+  if (lingering_ && !parked_) letSuccessorsGoOn();
 }
 
 void Client::resumeInput() {
   const std::string bytes = std::exchange(unfinished_, {});
   keepUnfinished(consume(bytes));
-  if (parked_ || closing()) return;
+  if (inputWaits() || closing()) return;
   if (ended_) return closeSilently();
+  if (!paused_) return;
   paused_ = false;
   lastPacketAt_ = context_.scheduler.now();  // its silence was our doing
   transport_->resumeReading();
+}
+
+// A client that comes back while its last packet is deferred.
+
+void Client::setSession(broker::SessionPtr session) {
+  session_ = std::move(session);
+  if (!context_.lingering_.empty() && !closing()) waitForPredecessors();
+}
+
+/// This connection ends with a packet that is deferred.
+void Client::linger() {
+  if (!session_ || lingering_) return;
+  lingering_ = true;
+  context_.lingering_.emplace(clientId(), ClientContext::Lingering{this, {}});
+}
+
+void Client::waitForPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each) {
+    const Client& before = *each->second.client;
+    // The same name on a pipeline that keeps other sessions is somebody else.
+    if (before.session_ != session_ && before.stack_ != stack_) continue;
+    each->second.successors.emplace_back(this);
+    ++predecessors_;
+    pauseInput();
+  }
+}
+
+void Client::forgetPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each)
+    std::erase(each->second.successors, ClientPtr{this});
+  predecessors_ = 0;
+}
+
+void Client::letSuccessorsGoOn() {
+  lingering_ = false;
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  const auto found =
+      std::find_if(first, last, [this](const auto& each) { return each.second.client == this; });
+  const std::vector<ClientPtr> successors = std::move(found->second.successors);
+  context_.lingering_.erase(found);
+  for (const ClientPtr& successor : successors) {
+    if (--successor->predecessors_ != 0) continue;
+    successor->resumeDue_ = true;
+    context_.flushList.add(*successor);
+  }
 }
 
 void Client::onEnd() {
@@ -376,6 +472,8 @@ void Client::beginClosing() {
   phase_ = Phase::closing;
   unfinished_ = {};
   context_.flushList.add(*this);
+  if (parked_) linger();
+  if (predecessors_ != 0) forgetPredecessors();
 }
 
 /// Called from the loop, never inside a walk, until everything is done.
