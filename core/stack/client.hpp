@@ -162,7 +162,7 @@ public:
 
   /// What became of a PUBLISH that was to be sent.
   enum class Sent : std::uint8_t { yes, tooLarge, closed };
-  Sent send(OutgoingPublish publish);
+  Sent send(OutgoingPublish&& publish);
 
   /// Bytes that wait to be written.
   std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
