@@ -77,45 +77,38 @@ std::optional<SubscriptionDetails> TopicIndex::find(std::string_view filter,
   return SubscriptionDetails{subscriber.options(), subscriber.identifier()};
 }
 
-void TopicIndex::match(std::string_view topic, MatchList& matches) {
+std::span<TopicFilter* const> TopicIndex::findFilters(std::string_view topic) {
   assert(mqtt::isValidTopicName(topic));
-  const std::uint64_t hash = hash_(topic);
-  if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())
-    collect(*place->filter, matches);
-  if (trie_.filters() == 0) return;
-
   matched_.clear();
-  if (trie_.filters() < kCacheFromFilters) {
-    trie_.match(topic, matched_);
-  } else if (!cache_.find(topic, hash, hash_, matched_)) {
-    trie_.match(topic, matched_);
-    cache_.offer(topic, hash, hash_, matched_);
+  const std::uint64_t hash = hash_(topic);
+  if (trie_.filters() != 0) {
+    if (trie_.filters() < kCacheFromFilters) {
+      trie_.match(topic, matched_);
+    } else if (!cache_.find(topic, hash, hash_, matched_)) {
+      trie_.match(topic, matched_);
+      cache_.offer(topic, hash, hash_, matched_);
+    }
   }
-  for (TopicFilter* const filter : matched_) collect(*filter, matches);
+  if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())
+    matched_.push_back(place->filter);
+  return matched_;
 }
 
-void TopicIndex::collect(TopicFilter& filter, MatchList& matches) {
-  for (const Subscriber& subscriber : filter)
-    matches.push_back(
-        {&subscriber.session(), subscriber.identifier(), subscriber.options(), false});
-
-  for (SharedGroup* group = filter.groups; group != nullptr; group = group->next) {
-    const std::uint32_t members = group->size();
-    std::uint32_t chosen = kNotFound;
-    for (std::uint32_t i = 0, at = group->turn % members; i < members; ++i) {
-      const Session& session = (*group)[at].session();
-      if (session.connected()) {
-        chosen = at;
-        break;
-      }
-      if (chosen == kNotFound && session.persistent()) chosen = at;
-      if (++at == members) at = 0;
+const Subscriber* TopicIndex::nextOf(SharedGroup& group) noexcept {
+  const std::uint32_t members = group.size();
+  std::uint32_t chosen = kNotFound;
+  for (std::uint32_t i = 0, at = group.turn % members; i < members; ++i) {
+    const Session& session = group[at].session();
+    if (session.connected()) {
+      chosen = at;
+      break;
     }
-    if (chosen == kNotFound) continue;
-    group->turn = chosen + 1;
-    const Subscriber& member = (*group)[chosen];
-    matches.push_back({&member.session(), member.identifier(), member.options(), true});
+    if (chosen == kNotFound && session.persistent()) chosen = at;
+    if (++at == members) at = 0;
   }
+  if (chosen == kNotFound) return nullptr;
+  group.turn = chosen + 1;
+  return &group[chosen];
 }
 
 std::uint32_t TopicIndex::subscriptionCount(const Session& session) noexcept {

@@ -219,11 +219,12 @@ private:
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
-  void receive(std::string_view frame);
+  void receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame);
   std::error_code decode(PacketSlot& slot, std::string_view frame);
   std::error_code makeMessage(Packet& packet);
+  std::error_code resolveProperties(mqtt::Publish& publish, broker::MessageFields& fields);
   void adopt(const mqtt::Connect& connect) noexcept;
-  void process(std::unique_ptr<PacketSlot> slot);
+  void process(std::unique_ptr<PacketSlot>& slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   void resumeInput();
   void keepUnfinished(std::string_view bytes);

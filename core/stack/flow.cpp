@@ -8,4 +8,15 @@ void WalkPool::grow() {
   free_ = &block;
 }
 
+/// REQUIRES: no block is used or referred to.
+void WalkPool::shrink() noexcept {
+  blocks_.resize(kKeptBlocks);
+  blocks_.shrink_to_fit();
+  free_ = nullptr;
+  for (const auto& block : blocks_) {
+    block->nextFree = free_;
+    free_ = block.get();
+  }
+}
+
 }  // namespace mqttstack

@@ -66,6 +66,7 @@ void EncodeBuffer::reset() noexcept {
   slices_.clear();
   gathered_ = 0;
   packets_ = 0;
+  emptyPackets_ = 0;
 }
 
 bool EncodeBuffer::grow(std::size_t bytes) {
@@ -151,7 +152,7 @@ void Outbox::encodeSome(mqtt::ProtocolVersion version, TimePoint now, EncodeBuff
   buffer.reset();
   for (Entry& entry : entries_) {
     if (buffer.full() || !encode(entry, version, now, buffer)) break;
-    buffer.endPacket();
+    buffer.ends_[buffer.packets_++] = buffer.total();
   }
   buffer.closeSlice();
 }
@@ -170,7 +171,10 @@ bool Outbox::encode(Entry& entry, mqtt::ProtocolVersion version, TimePoint now,
                                       ? identifiersSize(entry.publish.subscriptionIds)
                                       : 0;
   if (!buffer.makeRoom(kMaxSmallParts + identifiers + 3 * kGatherBytes)) return false;
-  if (expired(entry, now)) return true;  // takes its place with no bytes
+  if (expired(entry, now)) {  // takes its place with no bytes
+    ++buffer.emptyPackets_;
+    return true;
+  }
   if (v5)
     encodeV5(entry, now, buffer);
   else
@@ -273,6 +277,12 @@ bool Outbox::finishBegun(net::Transport& transport, Flush& flush) {
 /// Lets go of what was written, the first `bytes` bytes in `buffer`.
 void Outbox::taken(Flush& flush, std::size_t bytes, const EncodeBuffer& buffer) {
   flush.written += bytes;
+  if (bytes == buffer.total() && buffer.packets_ == entries_.size()) {  // as mostly
+    flush.expired += buffer.emptyPackets_;
+    entries_.clear();
+    bytes_ = 0;
+    return;
+  }
   std::size_t start = 0;
   for (std::size_t i = 0; i < buffer.packets_; ++i) {
     const std::size_t end = buffer.ends_[i];

@@ -56,7 +56,6 @@ private:
   void append(std::string_view piece);
   /// Makes a slice of what was copied since the last one.
   void closeSlice();
-  void endPacket() noexcept { ends_[packets_++] = total(); }
   /// Bytes of all packets.
   std::size_t total() const noexcept {
     return static_cast<std::size_t>(out_.position() - bytes_.get()) + gathered_;
@@ -69,6 +68,7 @@ private:
   std::vector<iovec> slices_;
   std::size_t gathered_ = 0;  // bytes in slices that were not copied
   std::size_t packets_ = 0;
+  std::size_t emptyPackets_ = 0;               // of them, for what has expired
   std::array<std::size_t, kMaxPackets> ends_;  // of each packet, counted from the first byte
 };
 

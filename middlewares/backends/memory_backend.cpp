@@ -174,15 +174,12 @@ Flow MemoryBackend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 // Messages.
 
 Flow MemoryBackend::on(RelayMessage& relay, Next next, Done) {
-  // A delivery may lead to another message, so each relay has its own list.
-  std::unique_ptr<broker::Recipients> recipients;
-  if (freeRecipients_.empty()) {
-    recipients = std::make_unique<broker::Recipients>();
-  } else {
-    recipients = std::move(freeRecipients_.back());
-    freeRecipients_.pop_back();
-  }
-  for (const broker::Recipient& recipient : recipients->collect(index_, *relay.message)) {
+  // A delivery may lead to another message, so each relay within a relay has its
+  // own list.
+  if (relayDepth_ == recipients_.size())
+    recipients_.push_back(std::make_unique<broker::Recipients>());
+  broker::Recipients& recipients = *recipients_[relayDepth_++];
+  for (const broker::Recipient& recipient : recipients.collect(index_, *relay.message)) {
     broker::Session& session = *recipient.session;
     if (session.ended()) continue;
     ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
@@ -190,8 +187,8 @@ Flow MemoryBackend::on(RelayMessage& relay, Next next, Done) {
     stackOf(session).run(forward);
     ++relay.matched;
   }
-  recipients->clear();
-  freeRecipients_.push_back(std::move(recipients));
+  recipients.clear();
+  --relayDepth_;
   return next();
 }
 

@@ -95,7 +95,8 @@ private:
   broker::SessionTable sessions_;
   broker::TopicIndex index_;
   broker::RetainedTree retained_;
-  std::vector<std::unique_ptr<broker::Recipients>> freeRecipients_;
+  std::vector<std::unique_ptr<broker::Recipients>> recipients_;  // by depth of relays
+  std::size_t relayDepth_ = 0;
   Timer expiryTimer_ = Timer::calling<&MemoryBackend::endExpired>(*this);
   Timer sweepTimer_ = Timer::calling<&MemoryBackend::sweepRetained>(*this);
 };

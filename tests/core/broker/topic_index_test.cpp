@@ -21,8 +21,8 @@ namespace {
 
 /// Client ids of the sessions that match, sorted, once per match.
 std::vector<std::string> receivers(TopicIndex& index, std::string_view topic) {
-  MatchList matches;
-  index.match(topic, matches);
+  std::vector<Match> matches;
+  index.match(topic, [&](const Match& match) { matches.push_back(match); });
   std::vector<std::string> ids;
   for (const Match& match : matches) ids.push_back(match.session->clientId());
   std::sort(ids.begin(), ids.end());
@@ -161,8 +161,8 @@ TEST_CASE("a shared group takes part once, by a member's turn [v5:4.8.2-4]", "[t
 
   std::map<std::string, int> turns;
   for (int i = 0; i < 30; ++i) {
-    MatchList matches;
-    index.match("x/y", matches);
+    std::vector<Match> matches;
+    index.match("x/y", [&](const Match& match) { matches.push_back(match); });
     REQUIRE(matches.size() == 3);
     CHECK(std::count_if(matches.begin(), matches.end(), [](const Match& m) { return m.shared; }) ==
           2);
@@ -318,8 +318,8 @@ TEST_CASE("the index agrees with the plain definition under random changes", "[t
       REQUIRE(index.removeSession(*sessions[who]) == removed);
     } else {
       const std::string topic = make.topic();
-      MatchList matches;
-      index.match(topic, matches);
+      std::vector<Match> matches;
+      index.match(topic, [&](const Match& match) { matches.push_back(match); });
       using Row = std::tuple<std::string, std::uint32_t, Qos>;
       std::multiset<Row> got;
       std::size_t gotShared = 0;
