@@ -15,7 +15,7 @@ Delivery Recipient::toDelivery(MessagePtr message) && {
 }
 
 std::span<Recipient> Recipients::collect(TopicIndex& index, const Message& message) {
-  clear();
+  recipients_.clear();
   const Identity* const author = message.author().get();
   index.match(message.topic(), [&](const Match& match) {
     Session& session = *match.session;
@@ -47,10 +47,10 @@ std::span<Recipient> Recipients::collect(TopicIndex& index, const Message& messa
 void Recipients::clear() noexcept {
   // A message to very many is no reason to keep the memory for good.
   constexpr std::size_t kKept = 16'384;
-  if (recipients_.capacity() > kKept && recipients_.size() < recipients_.capacity() / 8) {
-    recipients_ = {};
-  }
+  const std::size_t last = recipients_.size();
   recipients_.clear();
+  if (recipients_.capacity() > kKept && last < recipients_.capacity() / 8) [[unlikely]]
+    recipients_ = {};
 }
 
 }  // namespace mqttstack::broker

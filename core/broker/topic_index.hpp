@@ -137,7 +137,7 @@ private:
     using is_transparent = void;
     bool operator()(const Entry& a, const Entry& b) const noexcept { return a.filter == b.filter; }
     bool operator()(const Key& key, const Entry& entry) const noexcept {
-      return key.hash == entry.hash && key.text == entry.filter->text();
+      return key.hash == entry.hash && sameText(key.text, entry.filter->text());
     }
     bool operator()(const Entry& entry, const Key& key) const noexcept {
       return (*this)(key, entry);

@@ -294,7 +294,9 @@ void Client::process(std::unique_ptr<PacketSlot>& slot) {
   const bool answerDue = mustBeAnswered(packet);
   const bool finished = stack_->process(
       *this, packet, type, [this, type, answerDue](std::error_code error, bool consumed) {
-        settled(error, answerDue && !consumed, type);
+        const bool unanswered = answerDue && !consumed;
+        if (error || unanswered || parked_ || type == PacketType::connect)
+          settled(error, unanswered, type);
       });
   if (finished) return packet.message.reset();
 
@@ -305,6 +307,7 @@ void Client::process(std::unique_ptr<PacketSlot>& slot) {
   }
 }
 
+/// A packet has been worked off, and something is to be done about it.
 void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   if (!closing()) {
     if (error) {

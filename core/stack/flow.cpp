@@ -2,6 +2,8 @@
 
 namespace mqttstack {
 
+void Deferred::drop() { fail(std::make_error_code(std::errc::operation_canceled)); }
+
 void WalkPool::grow() {
   Block& block = *blocks_.emplace_back(std::make_unique<Block>());
   block.nextFree = free_;

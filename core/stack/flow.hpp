@@ -147,7 +147,7 @@ public:
     return *this;
   }
   ~Deferred() {
-    if (walk_) fail(std::make_error_code(std::errc::operation_canceled));
+    if (walk_) drop();
   }
 
   void next() { settle(Flow{Flow::Kind::next}); }
@@ -190,6 +190,7 @@ private:
   void settle(Flow flow) {
     settleWith([flow] { return flow; });
   }
+  void drop();
   template <class Decide>
   static Flow decideOrFail(Traversal& walk, Decide& decide) {
     try {

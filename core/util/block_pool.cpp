@@ -22,13 +22,15 @@ static_assert(classSize(kClasses - 1) == kLargest);
 
 class FreeBlocks {
 public:
-  FreeBlocks() = default;
+  constexpr FreeBlocks() {
+    for (std::size_t i = 1; i < kClasses; ++i) lists_[i].room = roomOf(i);
+  }
   FreeBlocks(const FreeBlocks&) = delete;
   FreeBlocks& operator=(const FreeBlocks&) = delete;
   ~FreeBlocks() {
     trim();
     // What the blocks are used for may outlive the thread's other objects.
-    closed_ = true;
+    for (List& list : lists_) list.room = 0;
   }
 
   void* take(std::size_t bytes) {
@@ -36,35 +38,35 @@ public:
     List& list = lists_[classOf(bytes)];
     Block* const block = list.first;
     if (block == nullptr) return ::operator new(classSize(classOf(bytes)));
-    list.first = block->next;
-    list.bytes -= classSize(classOf(bytes));
     ASAN_UNPOISON_MEMORY_REGION(block, classSize(classOf(bytes)));
+    list.first = block->next;
+    ++list.room;
     return block;
   }
 
   void give(void* memory, std::size_t bytes) noexcept {
-    if (bytes > kLargest || closed_) return ::operator delete(memory);
+    if (bytes > kLargest) return ::operator delete(memory);
     List& list = lists_[classOf(bytes)];
-    if (list.bytes >= kMaxFreeBytes) return ::operator delete(memory);
+    if (list.room == 0) return ::operator delete(memory);
     list.first = new (memory) Block{list.first};
-    list.bytes += classSize(classOf(bytes));
-    ASAN_POISON_MEMORY_REGION(list.first + 1, classSize(classOf(bytes)) - sizeof(Block));
+    --list.room;
+    ASAN_POISON_MEMORY_REGION(memory, classSize(classOf(bytes)));
   }
 
   void trim() noexcept {
     for (std::size_t i = 1; i < kClasses; ++i) {
       while (Block* const block = lists_[i].first) {
-        lists_[i].first = block->next;
         ASAN_UNPOISON_MEMORY_REGION(block, classSize(i));
+        lists_[i].first = block->next;
         ::operator delete(block);
       }
-      lists_[i].bytes = 0;
+      lists_[i].room = roomOf(i);
     }
   }
 
   std::size_t bytes() const noexcept {
     std::size_t sum = 0;
-    for (const List& list : lists_) sum += list.bytes;
+    for (std::size_t i = 1; i < kClasses; ++i) sum += (roomOf(i) - lists_[i].room) * classSize(i);
     return sum;
   }
 
@@ -74,10 +76,12 @@ private:
   };
   struct List {
     Block* first = nullptr;
-    std::size_t bytes = 0;
+    std::size_t room = 0;  // for how many more
   };
+  static constexpr std::size_t roomOf(std::size_t sizeClass) {
+    return kMaxFreeBytes / classSize(sizeClass);
+  }
   std::array<List, kClasses> lists_{};
-  bool closed_ = false;
 };
 
 constinit thread_local FreeBlocks freeBlocks;
