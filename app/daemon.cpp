@@ -47,6 +47,7 @@ ExitCode Daemon::run() {
   if (!startMiddlewares()) return ExitCode::io;
   const ExitCode opened = openListeners();
   if (opened == ExitCode::success) {
+    memoryReturn_.start();
     io_.run();
     sayGoodbye();
   }

@@ -10,6 +10,7 @@
 #include "app/config.hpp"
 #include "app/exit_codes.hpp"
 #include "app/listeners.hpp"
+#include "app/memory_return.hpp"
 #include "app/pipelines.hpp"
 #include "core/net/asio_executor.hpp"
 #include "core/net/asio_scheduler.hpp"
@@ -60,6 +61,7 @@ private:
   net::AsioScheduler scheduler_{io_};
   net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
+  MemoryReturn memoryReturn_{scheduler_};
   Metrics metrics_;
   ClientContext clients_;
   Pipelines pipelines_;

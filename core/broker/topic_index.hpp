@@ -108,6 +108,10 @@ public:
   }
   static std::uint32_t subscriptionCount(const Session& session) noexcept;
 
+  /// To be called when a session has been attached to a connection: groups that
+  /// it is a member of go on to reckon with it.
+  static void sessionConnected(Session& session) noexcept;
+
   /// All subscriptions, shared ones included.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
   std::size_t sharedSubscriptions() const noexcept { return shared_; }
@@ -158,6 +162,8 @@ private:
   std::span<TopicFilter* const> findFilters(std::string_view topic);
   /// The member whose turn it is; null if the message would reach nobody.
   static const Subscriber* nextOf(SharedGroup& group) noexcept;
+  static void awaken(SubscriberList& list, std::uint32_t position) noexcept;
+  static void exchange(SubscriberList& list, std::uint32_t a, std::uint32_t b) noexcept;
   static std::string_view subscriptionAt(const Session& session, std::uint32_t i,
                                          SubscriptionDetails& details, std::string& scratch);
 

@@ -191,6 +191,34 @@ TEST_CASE("a shared group prefers connected members, then lasting sessions [v5:4
   CHECK(receivers(index, "x").empty());
 }
 
+TEST_CASE("a member of a shared group that comes back takes its turns again", "[topic_index]") {
+  TopicIndex index{1};
+  Subscriber1 a{index, "a"};
+  Subscriber1 b{index, "b"};
+  Subscriber1 c{index, "c"};
+  for (Subscriber1* s : {&a, &b, &c}) s->to("$share/g/x");
+  const auto turns = [&] {
+    std::map<std::string, int> count;
+    for (int i = 0; i < 6; ++i)
+      for (const std::string& id : receivers(index, "x")) ++count[id];
+    return count;
+  };
+  for (Subscriber1* s : {&a, &b}) s->session->detach({});
+  CHECK(turns() == std::map<std::string, int>{{"c", 6}});
+  for (Subscriber1* s : {&a, &b}) {
+    s->session->attach(someClient(), someStack(), s->session->owner());
+    TopicIndex::sessionConnected(*s->session);
+  }
+  CHECK(turns() == std::map<std::string, int>{{"a", 2}, {"b", 2}, {"c", 2}});
+  b.notTo("$share/g/x");
+  CHECK(turns() == std::map<std::string, int>{{"a", 3}, {"c", 3}});
+  a.session->detach({});
+  CHECK(turns() == std::map<std::string, int>{{"c", 6}});
+  a.notTo("$share/g/x");
+  c.notTo("$share/g/x");
+  CHECK(receivers(index, "x").empty());
+}
+
 TEST_CASE("a shared group of an absolute topic keeps its leading separator [v5:4.8.2-1]",
           "[topic_index]") {
   TopicIndex index{1};
