@@ -84,6 +84,7 @@ ExitCode Daemon::run() {
   const ExitCode started = start();
   if (started != ExitCode::success) return started;
   heartbeat_.start();
+  memoryReturn_.start();
   io_.run();
   sayGoodbye();
   heartbeat_.stop();

@@ -13,6 +13,7 @@
 #include "app/heartbeat.hpp"
 #include "app/inherited_sockets.hpp"
 #include "app/listeners.hpp"
+#include "app/memory_return.hpp"
 #include "app/pipelines.hpp"
 #include "app/service_manager.hpp"
 #include "core/net/asio_executor.hpp"
@@ -90,6 +91,7 @@ private:
   net::AsioScheduler scheduler_{io_};
   net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
+  MemoryReturn memoryReturn_{scheduler_};
   Metrics metrics_;
   Heartbeat heartbeat_{manager_, scheduler_, metrics_};
   ClientContext clients_;

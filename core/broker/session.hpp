@@ -117,8 +117,15 @@ public:
   /// who are just working with it, and takes no more messages.
   bool ended() const noexcept { return ended_; }
 
+  /// A connection begins that may have `limit` messages under way; see
+  /// InflightWindow::beginConnection().
+  void beginConnection(std::uint16_t limit) noexcept {
+    windowLimit_ = limit;
+    if (outgoing_) outgoing_->window.beginConnection(limit);
+  }
   /// What waits to be sent, and what waits to be acknowledged; made on first
-  /// use. The const forms are null if there never was anything.
+  /// use: a client that only listens to QoS 0 needs neither. The const forms are
+  /// null if there never was anything.
   DeliveryQueue& queue() { return outgoing().queue; }
   const DeliveryQueue* queueIfAny() const noexcept {
     return outgoing_ ? &outgoing_->queue : nullptr;
@@ -160,7 +167,10 @@ private:
     InflightWindow window;
   };
   Outgoing& outgoing() {
-    if (!outgoing_) outgoing_ = std::make_unique<Outgoing>();
+    if (!outgoing_) {
+      outgoing_ = std::make_unique<Outgoing>();
+      outgoing_->window.beginConnection(windowLimit_);
+    }
     return *outgoing_;
   }
 
@@ -178,7 +188,8 @@ private:
   std::uint32_t expiryInterval_ = 0;
   std::uint32_t recipientMark_ = 0;               // kept by Recipients
   std::uint32_t expiryPosition_ = kNotScheduled;  // kept by SessionTable
-  bool ended_ = false;                            // set by SessionTable
+  std::uint16_t windowLimit_ = 65'535;
+  bool ended_ = false;  // set by SessionTable
 };
 
 }  // namespace mqttstack::broker

@@ -12,8 +12,7 @@ Acknowledgement::Acknowledgement(Client& client, std::uint32_t number) noexcept
   client.retain();
 }
 
-Acknowledgement Acknowledgement::share() const {
-  if (!client_) return {};
+Acknowledgement Acknowledgement::another() const {
   ++client_->acknowledgements().at(number_).holders;
   return Acknowledgement{*client_, number_};
 }

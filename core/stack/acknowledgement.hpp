@@ -38,7 +38,7 @@ public:
   ~Acknowledgement() { letGo({}); }
 
   /// Another holder of the same right; empty if this is empty.
-  Acknowledgement share() const;
+  Acknowledgement share() const { return client_ ? another() : Acknowledgement{}; }
 
   /// Lets go: this holder has nothing against it.
   void release() { letGo({}); }
@@ -53,6 +53,7 @@ public:
 private:
   friend class AckQueue;
   Acknowledgement(Client& client, std::uint32_t number) noexcept;
+  Acknowledgement another() const;
   void letGo(mqtt::ReasonCode code) {
     if (client_) settle(code);
   }

@@ -181,7 +181,7 @@ public:
 
   /// What became of a PUBLISH that was to be sent.
   enum class Sent : std::uint8_t { yes, tooLarge, closed };
-  Sent send(OutgoingPublish publish);
+  Sent send(OutgoingPublish&& publish);
 
   /// Bytes that wait to be written.
   std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
@@ -242,11 +242,12 @@ private:
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
-  void receive(std::string_view frame);
+  void receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame);
   std::error_code decode(PacketSlot& slot, std::string_view frame);
   std::error_code makeMessage(Packet& packet);
+  std::error_code resolveProperties(mqtt::Publish& publish, broker::MessageFields& fields);
   void adopt(const mqtt::Connect& connect) noexcept;
-  void process(std::unique_ptr<PacketSlot> slot);
+  void process(std::unique_ptr<PacketSlot>& slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();

@@ -97,7 +97,7 @@ bool Client::sendAccepting(const mqtt::Connack& connack) {
   return true;
 }
 
-Client::Sent Client::send(OutgoingPublish publish) {
+Client::Sent Client::send(OutgoingPublish&& publish) {
   if (phase_ != Phase::connected) return Sent::closed;
   // [v5:3.1.2-24] [v5:3.1.2-25]
   if (peerMaximumPacketSize_ != UINT32_MAX &&
@@ -138,13 +138,12 @@ void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code)
 void Client::writeOutput() {
   if (blocked_ || transportClosed_) return;
   if (!outbox_.empty()) {
-    const auto flushed =
+    const Outbox::Flush flushed =
         outbox_.flush(*transport_, version_, context_.scheduler.now(), context_.encodeBuffer_);
-    const Outbox::Progress progress = outbox_.takeProgress();
-    context_.bytesSent.add(static_cast<std::int64_t>(progress.written));
-    context_.publishExpired.add(static_cast<std::int64_t>(progress.expired));
-    if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
-    blocked_ = flushed == Outbox::Flushed::some;
+    context_.bytesSent.add(static_cast<std::int64_t>(flushed.written));
+    context_.publishExpired.add(static_cast<std::int64_t>(flushed.expired));
+    if (flushed.result == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
+    blocked_ = flushed.result == Outbox::Flushed::some;
     if (answersWait_ && outbox_.answers() <= kMaxAnswers / 2) {
       answersWait_ = false;
       resumeDue_ = true;

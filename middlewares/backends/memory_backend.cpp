@@ -36,11 +36,13 @@ MemoryBackend::MemoryBackend(Setup& setup, const Options& options)
       sessionCount_{setup.metrics.counter("sessions", "sessions kept, connected or not")},
       subscriptionCount_{setup.metrics.counter("subscriptions", "subscriptions of all sessions")},
       retainedCount_{setup.metrics.counter("retained_messages", "retained messages")},
-      queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")} {}
+      queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")},
+      fanOut_{setup.scheduler, setup.loop} {}
 
 MemoryBackend::~MemoryBackend() { stop(); }
 
 void MemoryBackend::stop() {
+  fanOut_.clear();
   sessions_.forEach([this](broker::Session& session) { index_.removeSession(session); });
   retained_.clear();
 }
@@ -73,6 +75,7 @@ Flow MemoryBackend::on(OpenSession& open, Next next, Done) {
     sessionCount_.add();
   }
   sessions_.attach(*session, client, client.stack(), client.identity());
+  broker::TopicIndex::sessionConnected(*session);
   open.session = std::move(session);
   return next();
 }
@@ -174,25 +177,7 @@ Flow MemoryBackend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 // Messages.
 
 Flow MemoryBackend::on(RelayMessage& relay, Next next, Done) {
-  // A delivery may lead to another message, so each relay has its own list.
-  std::unique_ptr<broker::Recipients> recipients;
-  if (freeRecipients_.empty()) {
-    recipients = std::make_unique<broker::Recipients>();
-  } else {
-    recipients = std::move(freeRecipients_.back());
-    freeRecipients_.pop_back();
-  }
-  for (const broker::Recipient& recipient : recipients->collect(index_, *relay.message)) {
-    broker::Session& session = *recipient.session;
-    if (session.ended()) continue;
-    ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
-                           recipient.subscriptionIds};
-    stackOf(session).run(forward);
-    ++relay.matched;
-  }
-  recipients->clear();
-  freeRecipients_.push_back(std::move(recipients));
-  return next();
+  return fanOut_.deliver(index_, relay, home(), next);
 }
 
 Flow MemoryBackend::on(StoreOfflineMessage& store, SyncNext next, Done) {

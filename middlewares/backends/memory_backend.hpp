@@ -1,11 +1,8 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <string_view>
-#include <vector>
 
-#include "core/broker/recipients.hpp"
 #include "core/broker/retained_tree.hpp"
 #include "core/broker/session_table.hpp"
 #include "core/broker/topic_index.hpp"
@@ -15,6 +12,7 @@
 #include "core/stack/options.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
+#include "middlewares/backends/fan_out.hpp"
 
 namespace mqttstack {
 
@@ -95,7 +93,7 @@ private:
   broker::SessionTable sessions_;
   broker::TopicIndex index_;
   broker::RetainedTree retained_;
-  std::vector<std::unique_ptr<broker::Recipients>> freeRecipients_;
+  FanOut fanOut_;
   Timer expiryTimer_ = Timer::calling<&MemoryBackend::endExpired>(*this);
   Timer sweepTimer_ = Timer::calling<&MemoryBackend::sweepRetained>(*this);
 };

@@ -55,6 +55,7 @@ private:
   bool receiveMaximumReached(Client& client);
   void countFromNowOn(Client& client, std::uint16_t packetId);
   Flow publish(Client& client, const Packet& packet, Next next, Done done);
+  Flow publishAcknowledged(Client& client, const Packet& packet, Next next, Done done);
   Flow release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done);
 
   Options options_;

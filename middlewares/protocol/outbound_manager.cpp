@@ -131,7 +131,7 @@ Flow OutboundManager::on(SessionEstablished& established, SyncNext next, Done) {
   const auto receiveMaximum =
       asked.number(mqtt::PropertyId::receiveMaximum).value_or(options_.maxInflight);
   const auto limit = std::min<std::uint32_t>(receiveMaximum, options_.maxInflight);
-  established.session.window().beginConnection(static_cast<std::uint16_t>(limit));  // [v5:4.9.0-1]
+  established.session.beginConnection(static_cast<std::uint16_t>(limit));  // [v5:4.9.0-1]
   if (client.isV5()) {
     // [v5:3.1.2-26] [v5:3.1.2-27]
     const auto aliases = asked.number(mqtt::PropertyId::topicAliasMaximum).value_or(0);
@@ -151,6 +151,7 @@ Flow OutboundManager::on(ClientDrained& drained, SyncNext next, Done) {
 /// for.
 void OutboundManager::sendMore(Client& client) {
   broker::Session& session = *client.session();
+  if (!session.windowIfAny()) return;  // nothing was ever sent that could wait
   broker::InflightWindow& window = session.window();
   while (client.connected() && (window.resuming() || !session.queueEmpty())) {
     if (!hasRoom(client)) return client.notifyWhenDrained();

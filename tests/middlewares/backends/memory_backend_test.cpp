@@ -201,5 +201,64 @@ TEST_CASE("a message published while a message is delivered goes its own way", "
   CHECK(said(two).size() == 4);
 }
 
+/// A broker on which each delivery takes so long that 256 of them take more than
+/// the loop is to be held up.
+Parts slowDelivery(Duration each) {
+  return {.last = [each](TestBroker& b) {
+    b.on<ForwardMessage>([&b, each](ForwardMessage&, SyncNext next, Done) {
+      b.scheduler.jump(each);
+      return next();
+    });
+  }};
+}
+
+TEST_CASE("a message for very many is given out in slices, in order", "[memory_backend]") {
+  ProtocolBroker broker{slowDelivery(20us)};
+  std::vector<Peer> peers;
+  for (int i = 0; i < 600; ++i) {
+    peers.push_back(join(broker, Version::v311, fmt::format("client{}", i)));
+    subscribe(peers.back(), "t");
+  }
+  Peer publisher = join(broker, Version::v311, "publisher");
+  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .qos = 1}) +
+                 publishPacket(Version::v311, {.topic = "t", .payload = "2", .qos = 1}));
+  broker.flushList.run();
+  std::size_t first = 0;
+  for (Peer& peer : peers) first += said(peer).empty() ? 0 : 1;
+  CHECK(first == 256);
+  CHECK(said(publisher) == Lines{});
+}
+
+TEST_CASE("a message that is given out in slices reaches everybody once", "[memory_backend]") {
+  ProtocolBroker broker{slowDelivery(20us)};
+  std::vector<Peer> peers;
+  for (int i = 0; i < 600; ++i) {
+    peers.push_back(join(broker, Version::v311, fmt::format("client{}", i)));
+    subscribe(peers.back(), "t");
+  }
+  Peer publisher = join(broker, Version::v311, "publisher");
+  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1"}) +
+                 publishPacket(Version::v311, {.topic = "t", .payload = "2"}));
+  SECTION("all stay") {
+    broker.run();
+    for (Peer& peer : peers) REQUIRE(said(peer) == Lines{"PUBLISH t '1'", "PUBLISH t '2'"});
+  }
+  SECTION("one that is still to get it goes") {
+    peers[599].reset();
+    broker.run();
+    for (int i = 0; i < 599; ++i) REQUIRE(said(peers[static_cast<std::size_t>(i)]).size() == 2);
+  }
+  SECTION("the publisher goes") {
+    publisher.reset();
+    broker.run();
+    for (Peer& peer : peers) REQUIRE(said(peer).front() == "PUBLISH t '1'");
+  }
+  SECTION("the broker stops") {
+    broker.stack().cancelWalks();
+    broker.run();
+    CHECK(broker.stack().parkedWalks() == 0);
+  }
+}
+
 }  // namespace
 }  // namespace mqttstack::test
