@@ -30,7 +30,8 @@ Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& lo
       log_{log, "daemon"},
       listenerLog_{log, "listener"},
       clients_{scheduler_, reactor_.flushList(), metrics_, log},
-      pipelines_{config, {registry, scheduler_, metrics_, log, executor_}, report},
+      pipelines_{
+          config, {registry, scheduler_, metrics_, log, executor_, [this] { giveUp(); }}, report},
       plans_{planListeners(config, pipelines_, report)} {}
 
 Daemon::~Daemon() = default;
@@ -46,16 +47,23 @@ ExitCode Daemon::run() {
 
   if (!startMiddlewares()) return ExitCode::io;
   const ExitCode opened = openListeners();
-  if (opened == ExitCode::success) {
+  if (opened == ExitCode::success && !gaveUp_) {
     io_.run();
-    sayGoodbye();
+    if (!gaveUp_) sayGoodbye();
   }
   pipelines_.stop();
   // Packets that waited for a middleware have failed by now, and so their clients can go.
   io_.restart();
   for (int turn = 0; turn < kLastTurns && clients_.clients() > 0; ++turn) io_.poll();
   if (opened == ExitCode::success) log_.info("stopped");
-  return opened;
+  return gaveUp_ ? ExitCode::io : opened;
+}
+
+/// A middleware cannot do its work any more: clients are not told that the server
+/// shuts down, since it comes back at once.
+void Daemon::giveUp() {
+  gaveUp_ = true;
+  io_.stop();
 }
 
 bool Daemon::startMiddlewares() {

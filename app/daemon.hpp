@@ -49,6 +49,7 @@ private:
   void awaitSignal();
   void onSignal(int signal);
   void sayGoodbye();
+  void giveUp();
 
   const Config& config_;
   Logger log_;
@@ -68,6 +69,7 @@ private:
   asio::signal_set signals_{io_};
   bool stopping_ = false;
   bool atOnce_ = false;
+  bool gaveUp_ = false;
 };
 
 }  // namespace mqttstack

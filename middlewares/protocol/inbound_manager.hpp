@@ -36,6 +36,7 @@ public:
   };
 
   using Executes = Callbacks<RelayMessage>;
+  using MayExecute = Callbacks<ReleaseIncoming>;
 
   InboundManager(Setup& setup, const Options& options);
 

@@ -58,6 +58,16 @@ std::error_code SubscriptionManager::judge(const mqtt::Subscribe& subscribe) con
   return {};
 }
 
+/// Calls stored(error) as soon as what was done to the session is safe: at once
+/// if it ends with the connection.
+template <class Stored>
+void SubscriptionManager::whenStored(Client& client, Stored stored) {
+  if (!client.session()->durable()) return stored(std::error_code{});
+  client.stack().execute(
+      AwaitStored{client, *client.session()},
+      [stored = std::move(stored)](std::error_code error, AwaitStored&) mutable { stored(error); });
+}
+
 class SubscriptionManager::Subscribing final : public Sequence {
 public:
   Subscribing(const SubscriptionManager& manager, Client& client, const mqtt::Subscribe& subscribe,
@@ -90,6 +100,15 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) { self->answer(why); });
+  }
+
+  /// A subscription that could not be stored has been undone. [v5:3.8.4-7]
+  void answer(std::error_code error) {
+    if (error)
+      for (char& code : codes_)
+        if (!mqtt::isFailure(static_cast<ReasonCode>(code)))
+          code = static_cast<char>(mqtt::reasonOf(error));
     client_.send(mqtt::Suback{packetId_, codes_, {}});  // [v5:3.8.4-1] [v5:3.8.4-2]
     later_.done();
   }
@@ -125,8 +144,11 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
-    client_.send(mqtt::Unsuback{packetId_, codes_, {}});  // [v5:3.10.4-4] [v5:3.10.4-5]
-    later_.done();
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) {
+      if (why) return self->later_.fail(why);
+      self->client_.send(mqtt::Unsuback{self->packetId_, self->codes_, {}});  // [v5:3.10.4-4]
+      self->later_.done();                                                    // [v5:3.10.4-5]
+    });
   }
 
   Client& client_;
