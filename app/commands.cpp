@@ -74,7 +74,7 @@ ExitCode check(const Arguments& arguments, const Registry& registry) {
   ConfigReport report;
   const Config config = readConfig(std::move(source).value(), report);
   const LogSink silent;
-  const Daemon daemon{config, registry, silent, report};
+  const Daemon daemon{config, registry, silent, report, Daemon::Purpose::check};
   report.print(std::cerr, config.source, colourOf(STDERR_FILENO));
   if (report.hasErrors()) return ExitCode::badConfiguration;
   if (arguments.quiet) return ExitCode::success;

@@ -25,13 +25,15 @@ ExitCode exitCodeFor(const std::string& message) {
 }  // namespace
 
 Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& log,
-               ConfigReport& report)
+               ConfigReport& report, Purpose purpose)
     : config_{config},
       log_{log, "daemon"},
       listenerLog_{log, "listener"},
       clients_{scheduler_, reactor_.flushList(), metrics_, log},
-      pipelines_{
-          config, {registry, scheduler_, metrics_, log, executor_, [this] { giveUp(); }}, report},
+      pipelines_{config,
+                 {registry, scheduler_, metrics_, log, executor_, [this] { giveUp(); },
+                  purpose == Purpose::check},
+                 report},
       plans_{planListeners(config, pipelines_, report)} {}
 
 Daemon::~Daemon() = default;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -27,8 +28,14 @@ namespace mqttstack {
 /// Then run() once, if nothing was.
 class Daemon {
 public:
+  /// What it is made for.
+  enum class Purpose : std::uint8_t {
+    run,
+    check,  ///< only to know what is wrong, however long that takes
+  };
   /// All of them outlive the daemon.
-  Daemon(const Config& config, const Registry& registry, const LogSink& log, ConfigReport& report);
+  Daemon(const Config& config, const Registry& registry, const LogSink& log, ConfigReport& report,
+         Purpose purpose = Purpose::run);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon();

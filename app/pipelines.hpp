@@ -21,7 +21,8 @@ struct Services {
   Metrics& metrics;
   const LogSink& log;
   LoopExecutor& loop;
-  std::function<void()> giveUp{};  ///< see Setup
+  std::function<void()> giveUp{};  ///< see Setup, as the next
+  bool thorough = false;
 };
 
 /// A pipeline that clients can be sent through.

@@ -34,6 +34,9 @@ struct Setup {
   /// Ends the daemon, with an exit code that its supervisor can tell from others:
   /// for who cannot keep a promise any more. Empty in tests. The reason was logged.
   std::function<void()> giveUp{};
+  /// Somebody wants to know everything that is wrong: validate() may take its time,
+  /// and look into files that start() would look into.
+  bool thorough = false;
 };
 
 /// Base of every middleware. One instance serves all clients of all pipelines

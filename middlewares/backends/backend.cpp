@@ -179,7 +179,7 @@ Flow Backend::on(RelayMessage& relay, Next next, Done) {
   return next();
 }
 
-void Backend::relayNow(RelayMessage& relay) {
+bool Backend::relayNow(RelayMessage& relay) {
   const bool rejectedBefore = std::exchange(rejected_, false);
   // A delivery may lead to another message, so each relay has its own list.
   std::unique_ptr<broker::Recipients> recipients;
@@ -200,8 +200,10 @@ void Backend::relayNow(RelayMessage& relay) {
   recipients->clear();
   freeRecipients_.push_back(std::move(recipients));
   // MQTT 3 has no way to say so.
-  if (std::exchange(rejected_, rejectedBefore) && relay.client && relay.client->isV5())
-    relay.acknowledgement.share().fail(ReasonCode::quotaExceeded);
+  const bool told =
+      std::exchange(rejected_, rejectedBefore) && relay.client && relay.client->isV5();
+  if (told) relay.acknowledgement.share().fail(ReasonCode::quotaExceeded);
+  return !told;
 }
 
 Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {

@@ -99,7 +99,8 @@ protected:
   Stack& stackOf(const broker::Session& session) const noexcept {
     return session.stack() ? *session.stack() : home();
   }
-  void relayNow(RelayMessage& relay);
+  /// False if a session had no room, and the publisher was told.
+  bool relayNow(RelayMessage& relay);
   void end(broker::Session& session);
   void planExpiry();
   /// Queues what a store has kept, whatever the limits.

@@ -195,9 +195,9 @@ Flow DurableBackend::on(RelayMessage& relay, Next next, Done) {
 
 void DurableBackend::relayStored(RelayMessage& relay) {
   journal_->begin();
-  relayNow(relay);
+  const bool accepted = relayNow(relay);
   if (journal_->added()) {
-    if (relay.packetId != 0 && relay.client && relay.client->session()->durable()) {
+    if (accepted && relay.packetId != 0 && relay.client && relay.client->session()->durable()) {
       broker::Session& publisher = *relay.client->session();
       journal_->add(PutIncoming{publisher.storeKey(), relay.packetId});
       publisher.incoming().markStored(relay.packetId);
@@ -226,7 +226,7 @@ void DurableBackend::queued(broker::Session& session, broker::Delivery& delivery
 }
 
 void DurableBackend::removed(broker::Session&, const broker::Delivery& delivery) {
-  if (delivery.number != 0) journal_->drop(delivery.number);
+  if (delivery.number != 0 && !undoing_) journal_->drop(delivery.number);
 }
 
 Flow DurableBackend::on(StoreDelivery& store, SyncNext next, Done) {
@@ -351,8 +351,10 @@ void DurableBackend::undo(const PutDelivery& put) {
       if (delivery.number == put.number) sent = &delivery;
     });
   if (!sent) {
+    undoing_ = true;
     dropQueued(*session, DropReason::notStored,
                [&](const broker::Delivery& delivery) { return delivery.number == put.number; });
+    undoing_ = false;
     return;
   }
   const bool unsent = sent->staged && sent->state == DeliveryState::awaitingPubrec;

@@ -25,6 +25,18 @@ bool refusable(const Operation& operation) noexcept {
          std::holds_alternative<std::unique_ptr<PutSubscription>>(operation);
 }
 
+/// Puts what is in `more` behind what is in `batch`.
+void appendTo(Batch& batch, Batch& more) {
+  const auto units = static_cast<std::uint32_t>(batch.units.size());
+  const auto operations = static_cast<std::uint32_t>(batch.operations.size());
+  for (Operation& each : more.operations) batch.operations.push_back(std::move(each));
+  for (const StoreUnit& each : more.units) batch.units.push_back({each.end + operations});
+  for (Batch::Waiting& each : more.waiting)
+    batch.waiting.push_back({each.unit + units, std::move(each.waiter)});
+  batch.live += more.live;
+  batch.bytes += more.bytes;
+}
+
 }  // namespace
 
 void Batch::clear() {
@@ -87,19 +99,20 @@ void Journal::stop() {
 void Journal::begin() {
   if (depth_++ != 0) return;
   unitBegin_ = open_->operations.size();
+  missed_ = false;
   loose_ = false;
 }
 
 void Journal::end() {
   if (--depth_ != 0) return;
   const bool awaited = !open_->waiting.empty() && open_->waiting.back().unit == open_->units.size();
-  if (!added() && !awaited) return;
+  if (open_->operations.size() == unitBegin_ && !awaited) return;
   open_->units.push_back({static_cast<std::uint32_t>(open_->operations.size())});
   plan();
 }
 
 void Journal::add(Operation operation, std::size_t bytes) {
-  if (state_ != State::running) return;
+  if (state_ != State::running) return void(missed_ = true);
   open_->bytes += sizeof(Operation) + bytes;
   ++open_->live;
   open_->operations.push_back(std::move(operation));
@@ -117,7 +130,7 @@ void Journal::add(Operation operation, std::size_t bytes) {
 
 std::uint64_t Journal::put(PutDelivery delivery) {
   const std::uint64_t number = delivery.number = ++lastNumber_;
-  if (state_ != State::running) return number;
+  if (state_ != State::running) return missed_ = true, number;
   if (open_->positions.empty()) open_->firstNumber = number;
   open_->positions.push_back(static_cast<std::uint32_t>(open_->operations.size()));
   const std::size_t bytes = delivery.message->footprint();
@@ -190,6 +203,8 @@ void Journal::handOver() {
   const TimePoint now = clock_.now();
   if (!retry_->empty()) {
     if (now < retryAt_) return remindAt(retryAt_);
+    appendTo(*retry_, *open_);
+    open_->clear();
     return send(retry_);
   }
   if (open_->empty()) return;

@@ -131,7 +131,7 @@ public:
   void begin();
   void end();
   /// Whether anything was added since begin(). REQUIRES: between the two.
-  bool added() const noexcept { return open_->operations.size() != unitBegin_; }
+  bool added() const noexcept { return open_->operations.size() != unitBegin_ || missed_; }
 
   /// `bytes`: memory that the operation keeps in use.
   void add(Operation operation, std::size_t bytes = 0);
@@ -187,6 +187,7 @@ private:
   bool reminded_ = false;  // reminded() will come
   bool loose_ = false;     // the last unit is of operations that nobody waits for
   bool full_ = false;
+  bool missed_ = false;  // something was to be added since begin(), and is lost
   State state_ = State::running;
   int depth_ = 0;  // begin() without end()
   std::size_t unitBegin_ = 0;

@@ -51,7 +51,8 @@ void SqliteBackend::Options::declare(OptionTable<Options>& table) {
 SqliteBackend::SqliteBackend(Setup& setup, const Options& options)
     : DurableBackend{setup, options},
       options_{options},
-      loop_{setup.loop} {
+      loop_{setup.loop},
+      thorough_{setup.thorough} {
   if (options_.path.empty()) options_.path = stateDirectory() / "mqtt-stackd.db";
 }
 
@@ -59,7 +60,8 @@ SqliteBackend::~SqliteBackend() { SqliteBackend::stop(); }
 
 void SqliteBackend::validate(const Stack& stack, Diagnostics& diagnostics) const {
   DurableBackend::validate(stack, diagnostics);
-  if (std::exchange(examined_, true)) return;
+  // Otherwise start() will tell.
+  if (!thorough_ || std::exchange(examined_, true)) return;
   if (const std::string wrong = SqliteStore::examine(options_.path); !wrong.empty())
     diagnostics.errorAt("path", wrong);
 }

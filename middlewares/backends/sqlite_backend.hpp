@@ -35,6 +35,7 @@ public:
 private:
   Options options_;
   LoopExecutor& loop_;
+  bool thorough_;
   std::unique_ptr<SqliteStore> store_;
   mutable bool examined_ = false;  // by validate(), which is called for each pipeline
 };

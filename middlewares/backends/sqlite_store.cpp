@@ -308,7 +308,11 @@ std::string SqliteStore::keepReserve() {
       "(zeroblob({})); COMMIT; DROP TABLE reserve",
       kReservedPages * 4096);
   const int code = database_.execute(sql.c_str());
-  if (code == SQLITE_OK) return {};
+  if (code == SQLITE_OK) {
+    sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_RESTART, nullptr,
+                              nullptr);
+    return {};
+  }
   const bool full = database_.isFull(code);
   const std::string what = trouble(code);
   database_.execute("ROLLBACK");

@@ -119,12 +119,23 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
                                      Done finish) mutable {
         // A message that is refused is answered, not the connection closed; at
         // QoS 0 there is no answer. [v5:3.3.5-2] [v311:3.3.5-2]
-        if (error)
+        if (error) {
           ours.fail(mqtt::reasonOf(error));
-        else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5())
+          forgetRefused(relay);
+        } else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5()) {
           ours.release(ReasonCode::noMatchingSubscribers);
+        }
         return finish();
       });
+}
+
+/// A QoS 2 message that is refused is over: no PUBREL comes. [v5:4.3.3-9]
+void InboundManager::forgetRefused(const RelayMessage& relay) {
+  if (relay.packetId == 0) return;
+  broker::Session& session = *relay.client->session();
+  if (!session.incoming().stored(relay.packetId)) return;
+  ReleaseIncoming release{session, relay.packetId, {}};
+  relay.client->stack().run(release);
 }
 
 Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done) {

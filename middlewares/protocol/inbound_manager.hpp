@@ -54,6 +54,7 @@ private:
   };
 
   bool receiveMaximumReached(Client& client);
+  static void forgetRefused(const RelayMessage& relay);
   void countFromNowOn(Client& client, std::uint16_t packetId);
   Flow publish(Client& client, const Packet& packet, Next next, Done done);
   Flow release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done);

@@ -79,8 +79,10 @@ private:
     if (!error && !opened.session) error = ReasonCode::serverUnavailable;
     if (error) return stepDone(error);
     client_.setSession(opened.session);
-    if (client_.closing())  // it vanished meanwhile, and connectionLost has passed
+    if (client_.closing()) {  // it vanished meanwhile, and connectionLost has passed
+      if (!opened.present) opened.session->setExpiryInterval(0);  // it never knew of it
       return manager_.suspend(client_), stepDone(ReasonCode::unspecifiedError);
+    }
     present_ = opened.present;
     if (connect_.cleanStart) {
       stage_ = Stage::clear;  // [v5:3.1.2-4] [v311:3.1.2-6]
