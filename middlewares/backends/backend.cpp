@@ -18,6 +18,8 @@ constexpr std::size_t kSweepSlice = 256;
 /// The same for messages that wait for sessions.
 constexpr std::size_t kMessageSlice = 4096;
 constexpr std::chrono::seconds kSweepInterval{1};
+/// The same while there is more to look through than was looked at.
+constexpr std::chrono::milliseconds kBusySweepInterval{20};
 
 }  // namespace
 
@@ -349,15 +351,20 @@ void Backend::planSweep() {
 void Backend::sweep() {
   retained_.removeExpired(scheduler().now(), kSweepSlice);
   countRetained();
-  sweepQueues();
-  if (!retained_.empty() || !swept_.empty()) planSweep();
+  const bool more = sweepQueues();
+  if (more)
+    scheduler().start(sweepTimer_, kBusySweepInterval);
+  else if (!retained_.empty() || !swept_.empty())
+    planSweep();
 }
 
-/// Looks through the queues of a few sessions, and of others the next time.
-void Backend::sweepQueues() {
+/// Looks through the queues of a few sessions, and of others the next time. True
+/// if it did not come round to all of them.
+bool Backend::sweepQueues() {
   const TimePoint now = scheduler().now();
   std::size_t messages = 0;
-  for (std::size_t i = swept_.size(); i > 0 && messages < kMessageSlice; --i) {
+  std::size_t left = swept_.size();
+  for (; left > 0 && messages < kMessageSlice; --left) {
     const broker::SessionPtr session = std::move(swept_.front());
     swept_.pop_front();
     session->setSwept(false);
@@ -372,6 +379,7 @@ void Backend::sweepQueues() {
     session->setSwept(true);
     swept_.push_back(session);
   }
+  return left != 0;
 }
 
 void Backend::countRetained() noexcept {

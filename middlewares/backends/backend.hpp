@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -127,7 +128,7 @@ private:
   void uncount(std::size_t messages, std::size_t bytes) noexcept;
   void endExpired();
   void sweep();
-  void sweepQueues();
+  bool sweepQueues();
   bool mayRetain(const broker::Message& message) const;
 
   BackendLimits limits_;

@@ -293,7 +293,7 @@ Flow DurableBackend::on(RemoveWill& remove, SyncNext next, Done) {
 // What the journal has to say.
 
 void DurableBackend::settle(Waiter waiter, bool stored) {
-  const ReasonCode reason = ReasonCode::quotaExceeded;
+  const ReasonCode reason = broken_ ? ReasonCode::unspecifiedError : ReasonCode::quotaExceeded;
   if (auto* acknowledgement = std::get_if<Acknowledgement>(&waiter)) {
     stored ? acknowledgement->release() : acknowledgement->fail(reason);
   } else if (auto* later = std::get_if<Deferred>(&waiter)) {
@@ -324,6 +324,7 @@ void DurableBackend::refused(const std::string& message) {
 }
 
 void DurableBackend::broken(const std::string& message) {
+  broken_ = true;
   log().error("{}; nothing is acknowledged any more, and the broker ends", message);
   if (giveUp_) giveUp_();
 }

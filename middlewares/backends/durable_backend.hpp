@@ -123,6 +123,7 @@ private:
   std::set<std::uint64_t> notSubscribed_;  // sessions of whose subscriptions some were undone
   std::vector<LeftWill> leftWills_;        // brought back, until last_will has them
   std::optional<TimePoint> refusalTold_;
+  bool broken_ = false;                    // nothing can be stored any more
   bool undoing_ = false;                   // what is dropped was never stored
   std::shared_ptr<DurableBackend*> self_;  // null for what is posted and comes too late
 };

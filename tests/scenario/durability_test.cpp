@@ -35,6 +35,7 @@ void leaveSession(const DaemonProcess& daemon, Version version, const std::strin
 
 TEST_CASE("what was acknowledged is there after the broker was killed", "[durability]") {
   const auto version = GENERATE(Version::v311, Version::v5);
+  const unsigned qos = GENERATE(1U, 2U);
   const TemporaryDirectory directory;
   {
     DaemonProcess daemon{durableConfig(), directory.path()};
@@ -42,8 +43,7 @@ TEST_CASE("what was acknowledged is there after the broker was killed", "[durabi
     RawClient publisher{daemon.endpoint(), version};
     publisher.connect(durable(version, "publisher"));
     for (unsigned i = 1; i <= 50; ++i)
-      publisher.publishFully(
-          {.topic = "t/a", .payload = std::to_string(i), .qos = 1 + i % 2, .id = i});
+      publisher.publishFully({.topic = "t/a", .payload = std::to_string(i), .qos = qos, .id = i});
     publisher.publishFully(
         {.topic = "kept", .payload = "retained", .qos = 1, .id = 60, .retain = true});
     daemon.signal(SIGKILL);
@@ -53,7 +53,7 @@ TEST_CASE("what was acknowledged is there after the broker was killed", "[durabi
   RawClient client{daemon.endpoint(), version};
   CHECK(client.connect(durable(version, "offline")).sessionPresent);
   for (unsigned i = 1; i <= 50; ++i)
-    client.expectPublishFully({.topic = "t/a", .payload = std::to_string(i), .qos = 1 + i % 2});
+    client.expectPublishFully({.topic = "t/a", .payload = std::to_string(i), .qos = qos});
   client.subscribe({{"kept", 1}});
   client.expectPublishFully({.topic = "kept", .payload = "retained", .qos = 1, .retain = true});
   daemon.signal(SIGTERM);
