@@ -17,6 +17,9 @@ using mqtt::ReasonCode;
 
 namespace {
 
+/// How many answers wait for a peer that does not read them before it is not read.
+constexpr std::size_t kMaxAnswers = 1000;
+
 /// The packet without what is only said for people. `kept` holds its properties.
 template <class P>
 P withoutExplanation(const P& packet, std::string& kept) {
@@ -43,6 +46,10 @@ bool Client::enqueue(const P& packet) {
   }
   context_.packetsSent.add();
   context_.flushList.add(*this);
+  if (blocked_ && outbox_.answers() > kMaxAnswers && !answersWait_) {
+    answersWait_ = true;
+    pauseInput();
+  }
   return true;
 }
 
@@ -143,6 +150,11 @@ void Client::writeOutput() {
     context_.publishExpired.add(static_cast<std::int64_t>(progress.expired));
     if (flushed == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
     blocked_ = flushed == Outbox::Flushed::some;
+    if (answersWait_ && outbox_.answers() <= kMaxAnswers / 2) {
+      answersWait_ = false;
+      resumeDue_ = true;
+      context_.flushList.add(*this);
+    }
   }
   if (blocked_ || !drainAwaited_ || closing()) return;
   drainAwaited_ = false;

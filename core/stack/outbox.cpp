@@ -103,6 +103,7 @@ void Outbox::add(std::string_view packet) {
   }
   entries_.pushBack(std::move(entry));
   bytes_ += packet.size();
+  ++answers_;
 }
 
 void Outbox::add(OutgoingPublish publish) {
@@ -120,6 +121,7 @@ void Outbox::clear() noexcept {
   entries_.clear();
   begun_ = {};
   bytes_ = 0;
+  answers_ = 0;
 }
 
 bool Outbox::expired(const Entry& entry, TimePoint now) const noexcept {
@@ -241,6 +243,7 @@ void Outbox::taken(std::size_t bytes, TimePoint now, const EncodeBuffer& buffer)
     }
     const Entry entry = entries_.popFront();
     if (expired(entry, now)) ++progress_.expired;
+    if (!entry.publish.message) --answers_;
     bytes_ -= approximateSize(entry);
     start = end;
   }
@@ -251,6 +254,7 @@ void Outbox::taken(std::size_t bytes, TimePoint now, const EncodeBuffer& buffer)
 void Outbox::keepRest(std::size_t from, std::size_t to, const EncodeBuffer& buffer) {
   Entry entry = entries_.popFront();
   bytes_ = bytes_ - approximateSize(entry) + (to - from);
+  if (!entry.publish.message) --answers_;
   if (entry.publish.message && entry.publish.message->payload().size() >= kGatherBytes) {
     begun_.payload = entry.publish.message->payload();
     begun_.message = std::move(entry.publish.message);

@@ -80,6 +80,8 @@ public:
   bool empty() const noexcept { return entries_.empty() && begun_.empty(); }
   /// What waits, in bytes as they would be sent, approximately.
   std::size_t bytes() const noexcept { return bytes_; }
+  /// How many packets wait that are no PUBLISH.
+  std::size_t answers() const noexcept { return answers_; }
 
   /// Sends topic aliases, up to `maximum` of them, from now on.
   /// [v5:3.1.2-26] [v5:3.3.2-11]
@@ -141,6 +143,7 @@ private:
   broker::Ring<Entry> entries_;
   Begun begun_;
   std::size_t bytes_ = 0;
+  std::size_t answers_ = 0;
   std::size_t maximumPacket_ = mqtt::kMaxPacketBytes;
   Progress progress_;
   std::unique_ptr<TopicAliases> aliases_;

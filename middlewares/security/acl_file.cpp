@@ -18,11 +18,11 @@ AclFile::AclFile(Setup& setup, const Options& options, Diagnostics& diagnostics)
     : Middleware{setup} {
   const auto text = readOptionFile("path", options.path, diagnostics);
   if (!text) return;
-  rules_ = AclRules::compile(
-      *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
-        diagnostics.errorAt(
-            "path", options.path.string() + ":" + std::to_string(line) + ": " + problem, remedy);
-      });
+  rules_ = AclRules::compile(*text, [&](std::size_t line, const std::string& problem,
+                                        const std::string& remedy) {
+    diagnostics.errorAt("path", options.path.string() + ":" + std::to_string(line) + ": " + problem,
+                        remedy, Fault::data);
+  });
 }
 
 Flow AclFile::on(AuthorizePacket& question, Next next, Done done) {

@@ -28,8 +28,20 @@ ReasonCode reasonOf(const Verdict& verdict) {
 
 }  // namespace
 
-Authorization::Authorization(Setup& setup, const Options&)
+void Authorization::Options::declare(OptionTable<Options>& table) {
+  table.addChoice(
+      "denied_filter", &Options::deniedFilter,
+      {{"not_authorized", ReasonCode::notAuthorized},
+       {"topic_filter_invalid", ReasonCode::topicFilterInvalid},
+       {"unspecified_error", ReasonCode::unspecifiedError},
+       {"implementation_specific_error", ReasonCode::implementationSpecificError}},
+      "What an MQTT 5 client reads in its SUBACK for a filter that it may not subscribe "
+      "to: reason code 0x87, 0x8F, 0x80 or 0x83. MQTT 3.1.1 knows 0x80 only.");
+}
+
+Authorization::Authorization(Setup& setup, const Options& options)
     : Middleware{setup},
+      options_{options},
       denied_{setup.metrics.counter("authorization_denied",
                                     "messages, subscriptions, wills and deliveries denied")} {}
 
@@ -83,7 +95,8 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
         }
         if (question.verdict.allowed()) return onward();
         logDenial(*identity, "subscribe to", question.topic, question.verdict);
-        subscription.granted = ReasonCode::notAuthorized;
+        // [v5:3.8.4-7] [v5:3.9.3-2] [v311:3.8.4-5]
+        subscription.granted = options_.deniedFilter;
         return done();
       });
 }

@@ -24,7 +24,8 @@ struct Metric;
 ///   publisher; an MQTT 3 publisher gets the usual acknowledgement.
 ///   [v311:3.3.5-2] Messages without author are the broker's own and pass.
 /// - SUBSCRIBE, filter by filter, and the subscriptions of a session that is
-///   resumed: `granted` becomes "not authorized". `$share/g/f` is judged by `f`.
+///   resumed: `granted` becomes "not authorized", or what the option says.
+///   `$share/g/f` is judged by `f`.
 /// - Delivery, also of retained messages: dropped for that one receiver, so that
 ///   a right that was taken away, or a `#`, reads nothing it should not.
 ///
@@ -46,7 +47,12 @@ public:
   static constexpr std::string_view kName = "authorization";
   static constexpr std::string_view kSummary =
       "Asks whether a client may publish, subscribe, leave a will, and read what it is sent.";
-  using Options = NoOptions;
+
+  struct Options {
+    mqtt::ReasonCode deniedFilter = mqtt::ReasonCode::notAuthorized;
+    static void declare(OptionTable<Options>& table);
+  };
+
   using Executes = Callbacks<AuthorizePacket>;
   using MayExecute = Callbacks<AuthorizeDelivery, MessageDropped>;
 
@@ -65,6 +71,7 @@ private:
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
                  const Verdict& verdict);
 
+  Options options_;
   Metric& denied_;
   // Denials are written at most kLinesPerSecond times a second: a client that
   // insists does not fill the disk.

@@ -132,8 +132,9 @@ mqtt::Connect withWill(std::string_view topic, ProtocolVersion version) {
 
 }  // namespace
 
-TEST_CASE("a message that its author may not publish is answered and goes no further",
-          "[authorization]") {
+TEST_CASE(
+    "a message that its author may not publish is answered and goes no further",
+    "[authorization]") {
   House house;
   Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
   reader.send(subscribeTo("#", ProtocolVersion::v311));
@@ -167,7 +168,7 @@ TEST_CASE("a message that its author may not publish is answered and goes no fur
   CHECK(house.denied() >= 1);
 }
 
-TEST_CASE("a message that its author may publish is delivered", "[authorization]") {
+TEST_CASE("a message that its author may publish is delivered [original:8.13]", "[authorization]") {
   House house;
   Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
   reader.send(subscribeTo("#", ProtocolVersion::v311));
