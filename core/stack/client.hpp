@@ -195,11 +195,12 @@ public:
   /// What this client is owed for its PUBLISHes.
   AckQueue& acknowledgements() noexcept { return acknowledgements_; }
   /// Sends the PUBACK or PUBREC for a PUBLISH that was taken, or refused with a
-  /// failure `code`; called by the queue above. An MQTT 3 client cannot be told
+  /// failure `code`, or the PUBCOMP for a PUBREL; called by the queue above. An
+  /// MQTT 3 client cannot be told
   /// of a failure: what it may not publish is acknowledged and dropped
   /// [v311:3.3.5-2], any other failure closes the connection, so that what was
   /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
-  void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
+  void acknowledge(std::uint16_t packetId, AckKind kind, mqtt::ReasonCode code);
 
   // Ending.
 
