@@ -33,6 +33,8 @@ public:
     writeTestCertificates(directory_.path());
     directory_.write("passwd", contentOf(kShipped / "passwd.example"));
     directory_.write("acl", contentOf(kShipped / "acl.example"));
+    for (const char* name : {"passwd.example", "bench.acl"})
+      directory_.write(name, contentOf(kShipped / name));
   }
 
   /// What is wrong with a configuration in this directory.
