@@ -14,6 +14,7 @@
 #include "app/describe.hpp"
 #include "app/log_setup.hpp"
 #include "app/manual.hpp"
+#include "app/passwd_command.hpp"
 #include "core/mqtt/text.hpp"
 
 namespace mqttstack {
@@ -28,6 +29,7 @@ struct Arguments {
   std::string describedName;
   std::optional<std::string> logLevel;
   std::optional<std::string> logFormat;
+  PasswdArguments passwd;
 };
 
 std::string version() {
@@ -156,6 +158,35 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
   return ExitCode::usage;
 }
 
+CLI::App& addPasswd(CLI::App& app, PasswdArguments& arguments) {
+  CLI::App& passwd = *app.add_subcommand(
+      "passwd", "Change a password file: set a user's password, or take a user out");
+  passwd.add_option("FILE", arguments.file, "The password file; made if there is none")->required();
+  passwd.add_option("USER", arguments.user,
+                    "Whose password to set; it is asked for, or read from standard input");
+  passwd.add_flag("-d,--delete", arguments.remove, "Take the user out instead");
+  passwd.add_flag("-b,--batch", arguments.batch,
+                  "Set the users of standard input, one a line as \"name:password\"");
+  passwd
+      .add_option("-i,--import", arguments.importedFile,
+                  "Bring in the users of a password file of mosquitto")
+      ->type_name("FILE");
+  std::vector<std::string> methods;
+  for (const auto& [name, method] : passwdMethods()) methods.push_back(name);
+  passwd
+      .add_option("-m,--method", arguments.method,
+                  "How to hash: yescrypt (the default), or scram-sha-256 for clients that log in "
+                  "by SCRAM, or another")
+      ->check(CLI::IsMember(methods))
+      ->type_name("METHOD");
+  passwd
+      .add_option("--cost", arguments.cost,
+                  "Of the method: yescrypt 1 to 11, SCRAM iterations, bcrypt 5 to 18, SHA-512 "
+                  "rounds")
+      ->type_name("N");
+  return passwd;
+}
+
 }  // namespace
 
 ExitCode runCommandLine(int argc, const char* const* argv, const Registry& registry) {
@@ -191,6 +222,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
                         "Print a configuration with every option, which is what packages install");
   CLI::App* listApp = app.add_subcommand("list-middlewares", "The same as describe without a name");
 
+  CLI::App& passwdApp = addPasswd(app, arguments.passwd);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -201,6 +234,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
     std::cout << describeAll(registry);
     return ExitCode::success;
   }
+  if (passwdApp.parsed())
+    return runPasswd(arguments.passwd, STDIN_FILENO, std::cin, std::cout, std::cerr);
   return arguments.check || checkApp->parsed() ? check(arguments, registry)
                                                : run(arguments, registry);
 }

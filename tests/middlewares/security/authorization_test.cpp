@@ -47,16 +47,17 @@ public:
   }
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override {
     ++deliveries;
-    wasRetained = question.retained;
+    askedAboutAuthor |= question.asAuthor;
     if (fails) return next(std::make_error_code(std::errc::io_error));
-    return answer(question.verdict, reads.count(std::string{question.message.topic()}) != 0, done);
+    const auto& list = question.asAuthor ? writes : reads;
+    return answer(question.verdict, list.count(std::string{question.message.topic()}) != 0, done);
   }
 
   std::set<std::string> reads{"open", "#", "open/+"};
   std::set<std::string> writes{"open", "open/door"};
   std::vector<std::string> asked;
   std::size_t deliveries = 0;
-  bool wasRetained = false;
+  bool askedAboutAuthor = false;
   bool fails = false;
   bool defers = false;
   std::optional<Deferred> later;
@@ -238,7 +239,7 @@ TEST_CASE("retained messages are judged when they are delivered", "[authorizatio
     if (const auto* message = std::get_if<mqtt::Publish>(&packet))
       topics.emplace_back(message->topic);
   CHECK(topics == std::vector<std::string>{"open"});
-  CHECK(house.judge->wasRetained);
+  CHECK(house.judge->askedAboutAuthor);
 }
 
 TEST_CASE("a filter that may not be subscribed to is refused", "[authorization]") {
@@ -360,7 +361,8 @@ TEST_CASE("a denial is written with who decided it, ten times a second at most",
   peer.send(publish("sec\"ret"));
   REQUIRE(lines().size() == 1);
   CHECK(lines().front() ==
-        "\"cli\\x01ent\" (user \"anonymous\") at local may not publish to \"sec\\\"ret\": judge:8");
+        "\"cli\\x01ent\" (user \"anonymous\") at local may not publish to \"sec\\\"ret\": denied "
+        "by judge:8");
   for (int i = 0; i < 40; ++i) peer.send(publish("secret"));
   CHECK(lines().size() == 10);
   house.broker.advance(std::chrono::seconds{1});
