@@ -189,13 +189,18 @@ void LogSettings::declare(OptionTable<LogSettings>& table) {
                    {"off", LogLevel::off}},
                   "Lines below this level are not written.");
   table.addChoice("format", &LogSettings::format,
-                  {{"text", LogFormat::text}, {"json", LogFormat::json}},
-                  "Lines for people, or one JSON object per line.");
+                  {{"auto", LogFormat::automatic},
+                   {"text", LogFormat::text},
+                   {"json", LogFormat::json},
+                   {"journal", LogFormat::journal}},
+                  "Lines for people, one JSON object per line, or lines for the journal, which "
+                  "begin with a level and leave the time to it. auto is journal where systemd "
+                  "collects what the broker writes, and text elsewhere.");
 }
 
 void ListenerSettings::declare(OptionTable<ListenerSettings>& table) {
   table.add("name", &ListenerSettings::name,
-            "What logs and counters call it. Left out: what bind says.");
+            "What logs, counters and socket activation call it. Left out: what bind says.");
   table
       .add("bind", &ListenerSettings::bind,
            "Address and port to listen on: \"127.0.0.1:1883\", \"[::1]:1883\", "
@@ -218,7 +223,8 @@ void TlsSettings::declare(OptionTable<TlsSettings>& table) {
       .required();
   table
       .add("key", &TlsSettings::key,
-           "PEM file with the private key. It has no passphrase and is not readable by everybody.")
+           "PEM file with the private key. It has no passphrase and should not be readable by "
+           "everybody.")
       .required();
   table.add("client_ca", &TlsSettings::clientCa,
             "PEM file: who may sign the certificates of clients.");

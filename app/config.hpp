@@ -17,12 +17,12 @@
 /// tables hold is checked when the pipelines are made of it.
 namespace mqttstack {
 
-enum class LogFormat : std::uint8_t { text, json };
+enum class LogFormat : std::uint8_t { automatic, text, json, journal };
 
 /// `[log]`
 struct LogSettings {
   LogLevel level = LogLevel::info;
-  LogFormat format = LogFormat::text;
+  LogFormat format = LogFormat::automatic;
 
   static void declare(OptionTable<LogSettings>& table);
 };

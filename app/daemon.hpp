@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <asio/io_context.hpp>
@@ -9,8 +10,11 @@
 
 #include "app/config.hpp"
 #include "app/exit_codes.hpp"
+#include "app/heartbeat.hpp"
+#include "app/inherited_sockets.hpp"
 #include "app/listeners.hpp"
 #include "app/pipelines.hpp"
+#include "app/service_manager.hpp"
 #include "core/net/asio_executor.hpp"
 #include "core/net/asio_scheduler.hpp"
 #include "core/net/listener.hpp"
@@ -33,27 +37,53 @@ public:
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon();
 
-  /// Called from the loop when the process is asked to reload (SIGHUP).
-  void onReload(std::function<void()> action) { onReload_ = std::move(action); }
+  /// Keeps whoever started the process informed. REQUIRES: called before run().
+  void reportTo(ServiceManager manager) { manager_ = std::move(manager); }
+
+  /// Gives sockets that were passed to this process to the listeners of their
+  /// names, which then open none of their own. Reports a name that no listener
+  /// has. REQUIRES: called before run().
+  void inherit(std::vector<InheritedSocket> sockets, ConfigReport& report);
+
+  /// Called from the loop when the process is asked to reload (SIGHUP). Returns
+  /// what went wrong, in a sentence for the status; empty if nothing did.
+  void onReload(std::function<std::string()> action) { onReload_ = std::move(action); }
+
+  /// Has the middlewares read their files anew (see Reloadable). For onReload.
+  void reloadMiddlewares(ConfigReport& report) { pipelines_.reload(report); }
 
   /// Starts the middlewares, opens the listeners, and serves clients until
-  /// SIGTERM or SIGINT comes. Everything that went wrong was logged.
+  /// SIGTERM or SIGINT comes. Everything that went wrong was logged; what kept it
+  /// from starting is the last line.
   ExitCode run();
 
   const std::vector<std::unique_ptr<ListenerPlan>>& listeners() const noexcept { return plans_; }
   const Pipelines& pipelines() const noexcept { return pipelines_; }
 
 private:
-  bool startMiddlewares();
-  ExitCode openListeners();
+  /// Why a listener is not open.
+  struct Failure {
+    ExitCode code;
+    std::string line;
+  };
+
+  ExitCode start();
+  void stopMiddlewares();
+  std::vector<Failure> openListeners();
+  void open(std::size_t index, std::vector<Failure>& failures);
+  void checkInherited(const ListenerPlan& plan, const net::Listener& listener,
+                      std::vector<Failure>& failures);
+  void tellListeners();
   void awaitSignal();
   void onSignal(int signal);
+  void reload();
   void sayGoodbye();
 
   const Config& config_;
   Logger log_;
   Logger listenerLog_;
-  std::function<void()> onReload_;
+  ServiceManager manager_;
+  std::function<std::string()> onReload_;
 
   // Destroyed backwards: listeners, pipelines, then what they stand on.
   asio::io_context io_{1};
@@ -61,9 +91,11 @@ private:
   net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
   Metrics metrics_;
+  Heartbeat heartbeat_{manager_, scheduler_, metrics_};
   ClientContext clients_;
   Pipelines pipelines_;
   std::vector<std::unique_ptr<ListenerPlan>> plans_;
+  std::vector<std::vector<net::Descriptor>> inherited_;  // for each plan; empty: it opens its own
   std::vector<std::unique_ptr<net::Listener>> listeners_;
   asio::signal_set signals_{io_};
   bool stopping_ = false;

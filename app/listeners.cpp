@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <cerrno>
 #include <fmt/format.h>
 #include <optional>
-#include <unistd.h>
 
 #include "core/mqtt/text.hpp"
+#include "core/util/file_access.hpp"
 
 namespace mqttstack {
 namespace {
@@ -30,16 +29,6 @@ bool isV4(const std::array<unsigned char, 16>& address) {
 bool isEveryAddress(const std::array<unsigned char, 16>& address) {
   const auto first = address.begin() + (isV4(address) ? 12 : 0);
   return std::all_of(first, address.end(), [](unsigned char byte) { return byte == 0; });
-}
-
-/// Why a file cannot be read; empty if it can.
-std::string whyUnreadable(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (error) return error.message();
-  if (std::filesystem::is_directory(status)) return "is a directory";
-  if (::access(path.c_str(), R_OK) != 0) return std::generic_category().message(errno);
-  return {};
 }
 
 class Planner {
@@ -128,7 +117,7 @@ private:
         "add \"authentication\" and for example \"password_file\" to the pipeline, or say "
         "allow_anonymous = true in this listener";
     if (!said && loopback)
-      plan.policy.allowAnonymous = true;
+      plan.policy.allowAnonymous = plan.anonymousOnLoopback = true;
     else if (!plan.policy.allowAnonymous && loopback)
       report_.warning(section.valueAt("allow_anonymous"),
                       nobody +
@@ -147,12 +136,13 @@ private:
     const TlsSettings& tls = *listener.tls;
     const ConfigSection& section = listener.tlsSection;
     const auto readable = [&](std::string_view key, const std::filesystem::path& file) {
-      const std::string why = file.empty() ? "" : whyUnreadable(file);
-      if (!why.empty())
+      if (file.empty()) return true;
+      const auto trouble = findFileTrouble(file);
+      if (trouble)
         report_.error(section.valueAt(key),
-                      fmt::format("cannot read \"{}\": {}", file.string(), why),
-                      "let the user that the broker runs as read it and enter its directories");
-      return why.empty();
+                      fmt::format("cannot read \"{}\": {}", file.string(), trouble->why),
+                      trouble->help, trouble->forbidden ? Fault::permission : Fault::configuration);
+      return !trouble;
     };
     bool good = readable("certificate", tls.certificate);
     good = readable("key", tls.key) && good;
@@ -162,6 +152,10 @@ private:
                     "\"client_ca\" has no effect: clients are not "
                     "asked for a certificate",
                     "add client_certificates = \"required\"");
+    if (good && isReadableByAll(tls.key))
+      report_.warning(section.valueAt("key"),
+                      fmt::format("everybody on this machine can read \"{}\"", tls.key.string()),
+                      fmt::format("chmod 640 {}", tls.key.string()));
     if (!good || !listener.usable) return;
 
     plan.clientCertificates = tls.clientCertificates;
@@ -178,7 +172,8 @@ private:
                                  : why.starts_with("TLS key")       ? "key"
                                  : section.says("client_ca")        ? "client_ca"
                                                                     : "client_certificates";
-    report_.error(section.valueAt(key), why);
+    report_.error(section.valueAt(key), why, {},
+                  key == "client_certificates" ? Fault::configuration : Fault::data);
   }
 
   void warnOfUnusedPipelines() {

@@ -18,6 +18,9 @@ struct ListenerPlan {
   net::ListenerOptions socket;
   ListenerPolicy policy;
   const Pipeline* pipeline;
+  /// Clients without credentials get in for no other reason than that they are on
+  /// this machine.
+  bool anonymousOnLoopback = false;
   net::ClientCertificates clientCertificates = net::ClientCertificates::none;
 };
 

@@ -4,12 +4,20 @@
 #include <fmt/format.h>
 
 #include "core/mqtt/text.hpp"
+#include "core/stack/reloadable.hpp"
 
 namespace mqttstack {
 namespace {
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Whether its kind of middleware says that clients were accepted, which only one
+/// can know that accepts them.
+bool establishesSessions(const MiddlewareInfo& info) {
+  return contains(info.executes, SessionEstablished::kName) ||
+         contains(info.mayExecute, SessionEstablished::kName);
 }
 
 /// Whether it sees CONNECT packets.
@@ -125,7 +133,7 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
     report_->add(
         {finding.severity, where,
          said ? finding.message : fmt::format("\"{}\": {}", mqtt::printable(name), finding.message),
-         finding.help});
+         finding.help, finding.fault});
   }
   // Its pipelines are checked all the same, with what is right of its options.
   if (!made.middleware) {
@@ -219,17 +227,24 @@ void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pip
   }
 }
 
+/// Seeing CONNECT is not enough: many look at it and let it pass. Who answers it
+/// says so by sessionEstablished, since others wait for that.
 void Pipelines::checkConnect(const PipelineConfig& config, const Pipeline& pipeline) {
   const auto& all = pipeline.stack->middlewares();
-  if (all.size() != pipeline.members.size() || std::any_of(all.begin(), all.end(), seesConnect))
-    return;
-  std::vector<std::string> names;
-  for (const char* name : {"connection", "session_manager"})
-    if (services_.registry.has(name)) names.push_back(name);
+  if (all.size() != pipeline.members.size()) return;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (seesConnect(all[i]) && establishesSessions(info(pipeline.members[i]))) return;
+
+  std::vector<std::string> names = services_.registry.names();
+  std::erase_if(names, [this](const std::string& name) {
+    return !establishesSessions(services_.registry.info(name));
+  });
   report_->error(config.at,
                  fmt::format("nothing in pipeline \"{}\" answers CONNECT: no client could connect",
                              mqtt::printable(config.name)),
-                 names.empty() ? "" : fmt::format("add {}", fmt::join(names, ", ")));
+                 names.empty() ? "no middleware of this build does"
+                               : fmt::format("add {}{}", names.size() > 1 ? "one of: " : "",
+                                             fmt::join(names, ", ")));
 }
 
 /// An instance that was meant to protect something must not be forgotten.
@@ -253,7 +268,7 @@ void Pipelines::file(const Diagnostics& diagnostics, ConfigReport& report) const
     std::string message = finding.message;
     if (at.line == 0 && !finding.place.instance.empty())
       message = fmt::format("\"{}\": {}", mqtt::printable(finding.place.instance), message);
-    report.add({finding.severity, at, std::move(message), finding.help});
+    report.add({finding.severity, at, std::move(message), finding.help, finding.fault});
   }
 }
 
@@ -288,6 +303,16 @@ bool Pipelines::start(ConfigReport& report) {
   file(diagnostics, report);
   if (diagnostics.hasErrors()) stop();
   return !diagnostics.hasErrors();
+}
+
+void Pipelines::reload(ConfigReport& report) {
+  Diagnostics diagnostics;
+  for (const Instance& each : instances_) {
+    diagnostics.setPlace({{}, each.name, {}});
+    if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
+      reloadable->reload(diagnostics);
+  }
+  file(diagnostics, report);
 }
 
 void Pipelines::stop() noexcept {

@@ -57,6 +57,9 @@ public:
   /// Starts every instance. If some cannot be, the others are stopped again, and
   /// `report` tells of all of them. REQUIRES: it was made without errors.
   bool start(ConfigReport& report);
+  /// Has every instance read its files anew that can (Reloadable). What is wrong
+  /// goes to `report`; who finds something wrong goes on as it was.
+  void reload(ConfigReport& report);
   /// Stops every instance that was started, the last one first.
   void stop() noexcept;
 

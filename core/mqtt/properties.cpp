@@ -39,7 +39,7 @@ private:
   std::uint32_t bits_ = 0;
 };
 
-struct Rule {
+struct PropertyRule {
   ValueType type = ValueType::none;
   ValueRange range = ValueRange::any;
   Places legalIn;
@@ -47,14 +47,14 @@ struct Rule {
 };
 
 /// Indexed by identifier. [v5:2.2.2.2]
-using Rules = std::array<Rule, 0x2B>;
+using PropertyRules = std::array<PropertyRule, 0x2B>;
 
-constexpr Rules makeRules() {
+constexpr PropertyRules makeRules() {
   using Id = PropertyId;
   using In = PropertyPlace;
   using Type = ValueType;
   using Range = ValueRange;
-  Rules rules{};
+  PropertyRules rules{};
   const auto set = [&rules](Id id, Type type, Range range, Places legalIn,
                             Places repeatableIn = {}) {
     rules[static_cast<std::size_t>(id)] = {type, range, legalIn, repeatableIn};
@@ -99,9 +99,9 @@ constexpr Rules makeRules() {
   return rules;
 }
 
-constexpr Rules kRules = makeRules();
+constexpr PropertyRules kRules = makeRules();
 
-const Rule& ruleOf(PropertyId id) noexcept { return kRules[static_cast<std::size_t>(id)]; }
+const PropertyRule& ruleOf(PropertyId id) noexcept { return kRules[static_cast<std::size_t>(id)]; }
 
 /// Reads an identifier that is known. All known ones take one byte, so the
 /// variable byte integer that the standard makes of it need not be decoded.
@@ -184,7 +184,7 @@ ReasonCode checkProperties(std::string_view encoded, PropertyPlace place,
   while (!in.empty()) {
     Property property{};
     if (!readId(in, property.id)) return ReasonCode::malformedPacket;
-    const Rule& rule = ruleOf(property.id);
+    const PropertyRule& rule = ruleOf(property.id);
     if (!rule.legalIn.contains(place)) return ReasonCode::malformedPacket;
     if (!readValue(in, rule.type, property)) return ReasonCode::malformedPacket;
     if (found.contains(property.id) && !rule.repeatableIn.contains(place)) {

@@ -47,9 +47,8 @@ Problem loadKey(SSL_CTX* context, const std::string& file, const std::string& ce
   const std::string what = "TLS key";
   if (auto readable = checkReadable(what, file); !readable) return readable;
   struct stat status;
-  if (::stat(file.c_str(), &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    return problem(what, file,
-                   "every user of this machine can read or change it; run: chmod 640 " + file);
+  if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IWOTH) != 0)
+    return problem(what, file, "every user of this machine can change it; run: chmod 640 " + file);
   // Nobody is there to type a passphrase.
   SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return -1; });
   if (SSL_CTX_use_PrivateKey_file(context, file.c_str(), SSL_FILETYPE_PEM) != 1) {

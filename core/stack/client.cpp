@@ -1,6 +1,7 @@
 #include "core/stack/client.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/mqtt/decoder.hpp"
 #include "core/mqtt/frame_reader.hpp"
@@ -312,10 +313,14 @@ void Client::process(std::unique_ptr<PacketSlot> slot) {
 
   slot->below = std::move(parked_);
   parked_ = std::move(slot);
-  if (!lost_ && !paused_ && inputWaits()) {
-    paused_ = true;
-    transport_->pauseReading();
-  }
+  if (inputWaits()) pauseInput();
+  if (closing()) linger();
+}
+
+void Client::pauseInput() {
+  if (lost_ || paused_) return;
+  paused_ = true;
+  transport_->pauseReading();
 }
 
 void Client::settled(std::error_code error, bool unanswered, PacketType type) {
@@ -364,6 +369,7 @@ void Client::expectAuthentication() {
   if (!parked_) return;  // still inside the handler: reading simply goes on
   resumeDue_ = true;
   context_.flushList.add(*this);
+  if (lingering_ && !parked_) letSuccessorsGoOn();
 }
 
 void Client::resumeInput() {
@@ -375,6 +381,53 @@ void Client::resumeInput() {
   paused_ = false;
   lastPacketAt_ = context_.scheduler.now();  // its silence was our doing
   transport_->resumeReading();
+}
+
+// A client that comes back while its last packet is deferred.
+
+void Client::setSession(broker::SessionPtr session) {
+  session_ = std::move(session);
+  if (!context_.lingering_.empty() && !closing()) waitForPredecessors();
+}
+
+/// This connection ends with a packet that is deferred.
+void Client::linger() {
+  if (!session_ || lingering_) return;
+  lingering_ = true;
+  context_.lingering_.emplace(clientId(), ClientContext::Lingering{this, {}});
+}
+
+void Client::waitForPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each) {
+    const Client& before = *each->second.client;
+    // The same name on a pipeline that keeps other sessions is somebody else.
+    if (before.session_ != session_ && before.stack_ != stack_) continue;
+    each->second.successors.emplace_back(this);
+    ++predecessors_;
+    pauseInput();
+  }
+}
+
+void Client::forgetPredecessors() {
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  for (auto each = first; each != last; ++each)
+    std::erase(each->second.successors, ClientPtr{this});
+  predecessors_ = 0;
+}
+
+void Client::letSuccessorsGoOn() {
+  lingering_ = false;
+  const auto [first, last] = context_.lingering_.equal_range(clientId());
+  const auto found =
+      std::find_if(first, last, [this](const auto& each) { return each.second.client == this; });
+  const std::vector<ClientPtr> successors = std::move(found->second.successors);
+  context_.lingering_.erase(found);
+  for (const ClientPtr& successor : successors) {
+    if (--successor->predecessors_ != 0) continue;
+    successor->resumeDue_ = true;
+    context_.flushList.add(*successor);
+  }
 }
 
 void Client::onEnd() {
@@ -419,6 +472,8 @@ void Client::beginClosing() {
   phase_ = Phase::closing;
   unfinished_ = {};
   context_.flushList.add(*this);
+  if (parked_) linger();
+  if (predecessors_ != 0) forgetPredecessors();
 }
 
 /// Called from the loop, never inside a walk, until everything is done.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/broker/identity.hpp"
@@ -75,6 +76,11 @@ public:
 private:
   friend class Client;
   struct PacketSlot;
+  /// A connection that has ended while a packet of it is deferred.
+  struct Lingering {
+    Client* client;
+    std::vector<ClientPtr> successors;  ///< the connections that wait for that packet
+  };
 
   std::unique_ptr<PacketSlot> acquireSlot();
   void releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept;
@@ -83,6 +89,7 @@ private:
   std::string propertyScratch_;
   std::vector<std::unique_ptr<PacketSlot>> freeSlots_;
   std::vector<Client*> clients_;
+  std::unordered_multimap<std::string, Lingering> lingering_;  // by client id; mostly empty
 };
 
 /// One connection: reads packets from its transport and sends them through its
@@ -93,7 +100,8 @@ private:
 /// Everybody else refers to it and forgets it when connectionClosed comes.
 ///
 /// Order is kept: while a middleware defers a packet, later packets wait, and
-/// the peer feels it. close() only marks; the end is worked off from the loop.
+/// the peer feels it; also those of the client's next connection, should this
+/// one end meanwhile. close() only marks; the end is worked off from the loop.
 class Client final : public RefCounted<Client>,
                      private net::TransportHandler,
                      private net::Flushable {
@@ -123,7 +131,9 @@ public:
 
   /// The session, from openSession to the end of the connection; null before.
   const broker::SessionPtr& session() const noexcept { return session_; }
-  void setSession(broker::SessionPtr session) noexcept { session_ = std::move(session); }
+  /// What the client sends behind its CONNECT waits for what it sent last on a
+  /// connection before this one, if that is deferred. [v5:4.6.0-5] [v311:4.6.0-6]
+  void setSession(broker::SessionPtr session);
 
   /// Names it in a log line: client id, user and address, made safe.
   std::string describe() const;
@@ -222,7 +232,9 @@ private:
   std::size_t maximumPacketSize() const noexcept;
   /// A packet waits, or has only just settled: what comes now goes behind it.
   /// A CONNECT that waits for an AUTH does not hold that up.
-  bool inputWaits() const noexcept { return resumeDue_ || (parked_ && !awaitsAuth()); }
+  bool inputWaits() const noexcept {
+    return resumeDue_ || predecessors_ != 0 || (parked_ && !awaitsAuth());
+  }
   bool awaitsAuth() const noexcept;
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
@@ -236,6 +248,11 @@ private:
   std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();
   void keepUnfinished(std::string_view bytes);
+  void pauseInput();
+  void linger();
+  void waitForPredecessors();
+  void forgetPredecessors();
+  void letSuccessorsGoOn();
 
   void refuse(std::error_code error, std::string_view frame);
   void writeOutput();
@@ -263,6 +280,7 @@ private:
 
   std::size_t index_ = 0;  // in context_.clients_
   std::uint32_t peerMaximumPacketSize_ = UINT32_MAX;
+  std::uint16_t predecessors_ = 0;  // lingering connections that this one waits for
   mqtt::ProtocolVersion version_ = mqtt::ProtocolVersion::v311;
   Phase phase_ = Phase::awaitingConnect;
   mqtt::ReasonCode closeReason_ = mqtt::ReasonCode::success;
@@ -270,6 +288,7 @@ private:
   bool exchanging_ : 1 = false;  // the CONNECT that is parked waits for AUTH packets
   bool paused_ : 1 = false;      // we asked the transport to stop reading
   bool resumeDue_ : 1 = false;   // a deferred packet has settled
+  bool lingering_ : 1 = false;   // in context_.lingering_
   bool ended_ : 1 = false;       // the peer sends no more
   bool drainAwaited_ : 1 = false;
   bool blocked_ : 1 = false;     // waiting for onWritable

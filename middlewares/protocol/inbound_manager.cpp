@@ -116,7 +116,7 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
       [this, ours = std::move(ours)](std::error_code error, RelayMessage& relay, Next,
                                      Done finish) mutable {
         // A message that is refused is answered, not the connection closed; at
-        // QoS 0 there is no answer. [v5:3.3.5-2] [v311:3.3.5-2]
+        // QoS 0 there is no answer. [v311:3.3.5-2]
         if (error)
           ours.fail(mqtt::reasonOf(error));
         else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5())

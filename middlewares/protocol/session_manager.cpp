@@ -194,7 +194,8 @@ std::error_code SessionManager::negotiate(Client& client, const mqtt::Connect& c
     return ReasonCode::badAuthenticationMethod;
   if (!connect.will) return {};
   if (connect.will->qos > terms.maximumQos) return ReasonCode::qosNotSupported;  // [v5:3.2.2-12]
-  if (connect.will->retain && !terms.retainAvailable)                            // [v5:3.2.2-13]
+  // [v5:3.2.2-13] An MQTT 3 client cannot be told; its will is published all the same.
+  if (client.isV5() && connect.will->retain && !terms.retainAvailable)
     return ReasonCode::retainNotSupported;
   return {};
 }

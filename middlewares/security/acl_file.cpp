@@ -29,7 +29,7 @@ bool AclFile::reload(Diagnostics& diagnostics) {
   AclRules rules = AclRules::compile(
       *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
         diagnostics.errorAt("path", path_.string() + ":" + std::to_string(line) + ": " + problem,
-                            remedy);
+                            remedy, Fault::data);
       });
   if (diagnostics.errorCount() != before) return false;
   compiled_ = std::make_unique<Compiled>(std::move(rules));

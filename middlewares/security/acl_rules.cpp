@@ -14,7 +14,8 @@ bool AclRules::Condition::holdsFor(const broker::Identity& who) const {
 }
 
 AclRules::Sections AclRules::sectionsFor(const broker::Identity& who) const {
-  Sections sections{everybody_};
+  Sections sections;
+  if (!trie_.isEmpty(everybody_)) sections.push_back(everybody_);
   const auto add = [&sections](const Trees& trees, std::string_view name) {
     if (const auto found = trees.find(name); found != trees.end())
       sections.push_back(found->second);

@@ -50,7 +50,7 @@ void AclTrie::Subject::become(std::string_view text, bool filter) {
   filter_ = filter;
   dollar_ = text.starts_with('$');
   nothingAbove_ = filter && (text == "#" || text == "/#");
-  forEachLevel(text, [this](std::string_view level) { levels_.push_back({level, kHash(level)}); });
+  forEachLevel(text, [this](std::string_view level) { levels_.push_back({level}); });
 }
 
 std::uint32_t AclTrie::newNode() {
@@ -59,6 +59,12 @@ std::uint32_t AclTrie::newNode() {
 }
 
 AclTrie::Tree AclTrie::addTree() { return newNode(); }
+
+bool AclTrie::isEmpty(Tree tree) const noexcept {
+  const Node& node = nodes_[tree];
+  return node.children == 0 && node.plus == 0 && node.user == 0 && node.client == 0 &&
+         node.below.empty();
+}
 
 void AclTrie::add(Tree tree, std::string_view filter, bool substitutes, Rule rule) {
   std::uint32_t node = tree;
@@ -90,7 +96,7 @@ void AclTrie::add(Tree tree, std::string_view filter, bool substitutes, Rule rul
 /// The child for a level, made if there is none.
 std::uint32_t AclTrie::childOf(std::uint32_t node, std::string_view level) {
   const std::uint64_t hash = kHash(level);
-  if (const std::uint32_t child = lookup(node, {level, hash})) return child;
+  if (const std::uint32_t child = lookup(node, {level})) return child;
   if (2 * (edgeCount_ + 1) > edges_.size()) grow();
   Edge edge;
   edge.key = keyOf(node, hash);
@@ -98,7 +104,7 @@ std::uint32_t AclTrie::childOf(std::uint32_t node, std::string_view level) {
   edge.textSize = static_cast<std::uint32_t>(level.size());
   edge.child = newNode();
   texts_ += level;
-  ++nodes_[node].children;
+  if (++nodes_[node].children == 1) nodes_[node].only = edge;
   ++edgeCount_;
   std::size_t at = edge.key & (edges_.size() - 1);
   while (edges_[at].child != 0) at = (at + 1) & (edges_.size() - 1);
@@ -118,17 +124,21 @@ void AclTrie::grow() {
   }
 }
 
-std::uint32_t AclTrie::lookup(std::uint32_t node, const Subject::Level& level) const noexcept {
-  if (nodes_[node].children == 0) return 0;
-  const std::uint64_t key = keyOf(node, level.hash);
+bool AclTrie::leadsTo(const Edge& edge, std::string_view level) const noexcept {
+  return level == std::string_view{texts_.data() + edge.textAt, edge.textSize};
+}
+
+std::uint32_t AclTrie::lookup(std::uint32_t number, const Subject::Level& level) const noexcept {
+  const Node& node = nodes_[number];
+  if (node.children <= 1)
+    return node.children == 1 && leadsTo(node.only, level.text) ? node.only.child : 0;
+  if (level.hash == 0) level.hash = kHash(level.text);
+  const std::uint64_t key = keyOf(number, level.hash);
   for (std::size_t at = key & (edges_.size() - 1);; at = (at + 1) & (edges_.size() - 1)) {
     const Edge& edge = edges_[at];
     if (edge.child == 0) return 0;
-    // The key stands for the parent as well, since it cannot be told from another
-    // one's by chance: the hashes of levels have 64 bits.
-    if (edge.key == key &&
-        level.text == std::string_view{texts_}.substr(edge.textAt, edge.textSize))
-      return edge.child;
+    // With the same text, and so the same hash, the key is that of the same parent only.
+    if (edge.key == key && leadsTo(edge, level.text)) return edge.child;
   }
 }
 

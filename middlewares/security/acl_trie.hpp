@@ -35,6 +35,8 @@ public:
   static constexpr std::size_t kMostLevels = 200;
 
   Tree addTree();
+  /// True if no rule was added to it.
+  bool isEmpty(Tree tree) const noexcept;
   /// Adds a rule to a tree. In a filter that `substitutes`, the levels `%u` and
   /// `%c` stand for the user and the client identifier of whoever it is about.
   /// REQUIRES: a valid filter of at most kMostLevels levels.
@@ -52,7 +54,7 @@ public:
     friend class AclTrie;
     struct Level {
       std::string_view text;
-      std::uint64_t hash;
+      mutable std::uint64_t hash = 0;  // when somebody has asked for it
     };
     void become(std::string_view text, bool filter);
 
@@ -68,25 +70,27 @@ public:
             Found& found) const;
 
 private:
-  struct Node {
-    std::uint32_t plus = 0;    // the child for "+"; 0 for none, since nobody's child is a root
-    std::uint32_t user = 0;    // for "%u"
-    std::uint32_t client = 0;  // for "%c"
-    std::uint32_t children = 0;
-    std::vector<Rule> here;   // filters that end at this node
-    std::vector<Rule> below;  // that go on with "#"
-  };
   struct Edge {
     std::uint64_t key = 0;
     std::uint32_t textAt = 0;
     std::uint32_t textSize = 0;
     std::uint32_t child = 0;  // 0: an empty place
   };
+  struct Node {
+    std::uint32_t plus = 0;    // the child for "+"; 0 for none, since nobody's child is a root
+    std::uint32_t user = 0;    // for "%u"
+    std::uint32_t client = 0;  // for "%c"
+    std::uint32_t children = 0;
+    Edge only;                // the first child, which many nodes have no other than
+    std::vector<Rule> here;   // filters that end at this node
+    std::vector<Rule> below;  // that go on with "#"
+  };
   struct Search;
 
   std::uint32_t newNode();
   std::uint32_t childOf(std::uint32_t node, std::string_view level);
   std::uint32_t lookup(std::uint32_t node, const Subject::Level& level) const noexcept;
+  bool leadsTo(const Edge& edge, std::string_view level) const noexcept;
   void grow();
   void visit(std::uint32_t node, std::size_t depth, Search& search) const;
   static void take(const std::vector<Rule>& rules, Search& search) noexcept;

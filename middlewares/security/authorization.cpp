@@ -28,8 +28,20 @@ ReasonCode reasonOf(const Verdict& verdict) {
 
 }  // namespace
 
-Authorization::Authorization(Setup& setup, const Options&)
+void Authorization::Options::declare(OptionTable<Options>& table) {
+  table.addChoice(
+      "denied_filter", &Options::deniedFilter,
+      {{"not_authorized", ReasonCode::notAuthorized},
+       {"topic_filter_invalid", ReasonCode::topicFilterInvalid},
+       {"unspecified_error", ReasonCode::unspecifiedError},
+       {"implementation_specific_error", ReasonCode::implementationSpecificError}},
+      "What an MQTT 5 client reads in its SUBACK for a filter that it may not subscribe "
+      "to: reason code 0x87, 0x8F, 0x80 or 0x83. MQTT 3.1.1 knows 0x80 only.");
+}
+
+Authorization::Authorization(Setup& setup, const Options& options)
     : Middleware{setup},
+      options_{options},
       denied_{setup.metrics, "authorization_denied",
               "messages, subscriptions, wills and deliveries denied"} {}
 
@@ -83,7 +95,8 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
         }
         if (question.verdict.allowed()) return onward();
         logDenial(*identity, "subscribe to", question.topic, question.verdict);
-        subscription.granted = ReasonCode::notAuthorized;
+        // [v5:3.8.4-7] [v5:3.9.3-2] [v311:3.8.4-5]
+        subscription.granted = options_.deniedFilter;
         return done();
       });
 }
@@ -123,14 +136,7 @@ bool Authorization::mayRead(Stack& stack, const broker::Identity& who,
 void Authorization::logDenial(const broker::Identity& who, std::string_view what,
                               std::string_view topic, const Verdict& verdict) {
   denied_.add(verdict);
-  const TimePoint now = scheduler().now();
-  if (now - second_ >= std::chrono::seconds{1}) {
-    if (lines_ > kLinesPerSecond)
-      log().info("{} more denials were not written", lines_ - kLinesPerSecond);
-    second_ = now;
-    lines_ = 0;
-  }
-  if (++lines_ > kLinesPerSecond || !log().wants(LogLevel::info)) return;
+  if (!lines_.admits(scheduler().now(), log()) || !log().wants(LogLevel::info)) return;
   const std::string by =
       verdict.opinion == Opinion::deny ? "denied by " + decidedBy(verdict) : "no rule allows it";
   log().info("\"{}\" (user \"{}\") at {} may not {} \"{}\": {}", mqtt::printable(who.clientId()),

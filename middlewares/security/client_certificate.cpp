@@ -8,7 +8,7 @@
 namespace mqttstack {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
+std::string_view withoutSpaces(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(' ');
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(' ') - begin + 1);
@@ -53,8 +53,8 @@ ClientCertificate::ClientCertificate(Setup& setup, const Options& options, Diagn
 std::optional<ClientCertificate::Rule> ClientCertificate::parse(std::string_view text) {
   const std::size_t equals = text.rfind('=');
   if (equals == std::string_view::npos) return std::nullopt;
-  const std::string_view pattern = trimmed(text.substr(0, equals));
-  const std::string_view user = trimmed(text.substr(equals + 1));
+  const std::string_view pattern = withoutSpaces(text.substr(0, equals));
+  const std::string_view user = withoutSpaces(text.substr(equals + 1));
   const auto stars = std::count(pattern.begin(), pattern.end(), '*');
   if (pattern.empty() || user.empty() || stars > 1 ||
       std::count(user.begin(), user.end(), '*') > stars)

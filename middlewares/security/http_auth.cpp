@@ -64,7 +64,8 @@ public:
       middleware_.remember(digest_, *answer_, asked_);
     } else {
       middleware_.failures_.add();
-      middleware_.log().warning("{} gave no answer: {}", url_, trouble());
+      if (middleware_.lines_.admits(middleware_.scheduler().now(), middleware_.log()))
+        middleware_.log().warning("{} gave no answer: {}", url_, trouble());
     }
     deferred_.settleWith([this] { return settle_(answer_, asked_); });
   }

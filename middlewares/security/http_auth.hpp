@@ -19,6 +19,7 @@
 #include "core/util/timer_wheel.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/http_post.hpp"
+#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -130,6 +131,7 @@ private:
   std::unordered_map<const broker::Identity*, Reader> readers_;
   std::size_t sweepAt_ = 1024;
   Metric& failures_;
+  LineLimit lines_{"failures"};
   std::atomic<bool> stopping_{false};
   Worker worker_;
 };

@@ -18,21 +18,21 @@ using Failure = Unexpected<std::string>;
 Failure because(std::string why) { return Failure{std::move(why)}; }
 
 /// The parts of a token, as they stand in it.
-struct Parts {
+struct TokenParts {
   std::string_view header;
   std::string_view payload;
   std::string_view signature;
   std::string_view signedText;
 };
 
-std::optional<Parts> partsOf(std::string_view token) {
+std::optional<TokenParts> partsOf(std::string_view token) {
   const std::size_t first = token.find('.');
   if (first == std::string_view::npos) return std::nullopt;
   const std::size_t second = token.find('.', first + 1);
   if (second == std::string_view::npos || token.find('.', second + 1) != std::string_view::npos)
     return std::nullopt;
-  return Parts{token.substr(0, first), token.substr(first + 1, second - first - 1),
-               token.substr(second + 1), token.substr(0, second)};
+  return TokenParts{token.substr(0, first), token.substr(first + 1, second - first - 1),
+                    token.substr(second + 1), token.substr(0, second)};
 }
 
 /// A part as the JSON object that it is; discarded otherwise.

@@ -25,7 +25,7 @@ std::string withoutLineEnd(std::string text) {
 /// walk waits for `answer`.
 class JwtAuth::Verification final : public Job {
 public:
-  Verification(const JwtAuth& middleware, AuthenticateConnection& login, Deferred answer)
+  Verification(JwtAuth& middleware, AuthenticateConnection& login, Deferred answer)
       : middleware_{middleware},
         login_{login},
         token_{*login.password},
@@ -50,7 +50,7 @@ public:
   }
 
 private:
-  const JwtAuth& middleware_;
+  JwtAuth& middleware_;
   AuthenticateConnection& login_;
   std::string token_;
   Keys keys_;
@@ -156,9 +156,10 @@ Flow JwtAuth::on(AuthenticateConnection& login, Next next, Done) {
   });
 }
 
-void JwtAuth::decide(AuthenticateConnection& login, Expected<JwtClaims, std::string> claims) const {
+void JwtAuth::decide(AuthenticateConnection& login, Expected<JwtClaims, std::string> claims) {
   if (!claims) {
-    log().info("a token from {} is refused: {}", login.identity.address(), claims.error());
+    if (lines_.admits(scheduler().now(), log()))
+      log().info("a token from {} is refused: {}", login.identity.address(), claims.error());
     return login.verdict.deny(name(), ReasonCode::badUserNameOrPassword);
   }
   login.verdict.allow(name());

@@ -12,6 +12,7 @@
 #include "core/stack/options.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/jwt.hpp"
+#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -69,10 +70,11 @@ private:
   class Verification;
   using Keys = std::shared_ptr<const std::vector<JwtKey>>;
 
-  void decide(AuthenticateConnection& login, Expected<JwtClaims, std::string> claims) const;
+  void decide(AuthenticateConnection& login, Expected<JwtClaims, std::string> claims);
 
   Options options_;
   JwtRules rules_;
+  LineLimit lines_{"refused tokens"};
   Keys keys_;  // with each token that is being verified
   Worker worker_;
 };

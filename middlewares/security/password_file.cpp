@@ -126,7 +126,7 @@ bool PasswordFile::reload(Diagnostics& diagnostics) {
   PasswordTable read = PasswordTable::parse(
       *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
         diagnostics.errorAt("path", path_.string() + ":" + std::to_string(line) + ": " + problem,
-                            remedy);
+                            remedy, Fault::data);
       });
   if (diagnostics.errorCount() != before) return false;
   users_ = std::make_shared<PasswordTable>(std::move(read));

@@ -108,7 +108,6 @@ TEST_CASE(
     CHECK(connack.code == 0);
     CHECK_FALSE(connack.sessionPresent);
     CHECK(peer.client().clientId().size() > 16);
-    // [v5:3.1.3-7] [v5:3.2.2-16]
     if (version == Version::v5)
       CHECK(textOf(connack.properties, PropertyId::assignedClientId) == peer.client().clientId());
     Peer other = dial(broker, version, withId("", cleanSession));

@@ -55,8 +55,9 @@ TEST_CASE("a message is delivered at the lower QoS of the two [v311:3.8.4-6] [v5
   }
 }
 
-TEST_CASE("each handshake is gone through [v311:4.3.2-1] [v311:4.3.3-1] [v5:4.3.3-6]",
-          "[outbound_manager]") {
+TEST_CASE(
+    "each handshake is gone through [v311:4.3.2-1] [v311:4.3.3-1] [v5:4.3.3-6] [original:8.29]",
+    "[outbound_manager]") {
   Sending broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
@@ -358,8 +359,10 @@ TEST_CASE("QoS 0 messages are not kept for who is not there", "[outbound_manager
   CHECK(said(back) == Lines{});
 }
 
-TEST_CASE("packet identifiers are never 0, nor used twice at a time [v311:2.3.1-4] [v5:2.2.1-4]",
-          "[outbound_manager]") {
+TEST_CASE(
+    "packet identifiers are never 0, nor used twice at a time [v311:2.3.1-4] [v5:2.2.1-4] "
+    "[v5:4.3.2-1] [v5:4.3.3-1]",
+    "[outbound_manager]") {
   Sending broker{{.outbound = {.maxInflight = 5}}};
   Peer peer = join(broker, Version::v311, "a");
   subscribe(peer, "t", 1);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 
@@ -136,6 +137,18 @@ TEST_CASE("acl_file reads its file again, all of it or nothing", "[acl_file]") {
     Diagnostics found;
     CHECK_FALSE(rules.acl->reload(found));
     CHECK(rules.packet("alice", Action::publish, "out").allowed());
+  }
+  SECTION("a file that cannot be read for want of descriptors changes nothing (CVE-2017-7652)") {
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit none{0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    Diagnostics found;
+    const bool good = rules.acl->reload(found);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_FALSE(good);
+    CHECK(rules.packet("alice", Action::publish, "out").allowed());
+    CHECK_FALSE(rules.packet("alice", Action::publish, "in").allowed());
   }
   SECTION("an empty file allows nothing (CVE-2018-12550)") {
     CHECK(rewrite(""));
