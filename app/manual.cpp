@@ -175,12 +175,14 @@ bind = "127.0.0.1:1883"
 #pipeline = "secure"
 #tls      = { certificate = "server.crt", key = "server.key" }
 
-# A packet meets these middlewares from left to right.
+# A packet meets these middlewares from left to right. sqlite_backend keeps sessions and messages in
+# /var/lib/mqtt-stackd (or ~/.local/state/mqtt-stackd): what was acknowledged survives whatever ends
+# the broker. memory_backend in its place keeps nothing.
 [pipeline]
-default = ["connection", "keep_alive", "last_will", "memory_backend", "session_manager",
+default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
            "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
 #secure  = ["connection", "authentication", "password_file", "authorization", "acl_file",
-#           "keep_alive", "last_will", "memory_backend", "session_manager",
+#           "keep_alive", "last_will", "sqlite_backend", "session_manager",
 #           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
 
 #[middleware.password_file]
@@ -201,7 +203,7 @@ std::string exampleValue(std::string_view middleware, const OptionInfo& option) 
     std::string_view option;
     std::string_view value;
   };
-  constexpr std::array<Example, 15> kExamples{
+  constexpr std::array<Example, 16> kExamples{
       {{"acl_file", "path", "\"acl\""},
        {"http_auth", "authenticate_url", "\"https://auth.example.org/mqtt\""},
        {"http_auth", "authorize_url", "\"https://auth.example.org/mqtt\""},
@@ -214,6 +216,7 @@ std::string exampleValue(std::string_view middleware, const OptionInfo& option) 
        {"listener", "name", "\"local\""},
        {"listener", "tls", "{ certificate = \"server.crt\", key = \"server.key\" }"},
        {"password_file", "path", "\"passwd\""},
+       {"sqlite_backend", "path", "\"mqtt-stackd.db\""},
        {"tls", "certificate", "\"server.crt\""},
        {"tls", "client_ca", "\"ca.crt\""},
        {"tls", "key", "\"server.key\""}}};

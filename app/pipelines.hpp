@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ struct Services {
   Metrics& metrics;
   const LogSink& log;
   LoopExecutor& loop;
+  std::function<void()> giveUp{};  ///< see Setup, as the next
+  bool thorough = false;
 };
 
 /// A pipeline that clients can be sent through.

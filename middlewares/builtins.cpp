@@ -1,6 +1,7 @@
 #include "middlewares/builtins.hpp"
 
 #include "middlewares/backends/memory_backend.hpp"
+#include "middlewares/backends/sqlite_backend.hpp"
 #include "middlewares/operations/packet_emitter.hpp"
 #include "middlewares/operations/packet_log.hpp"
 #include "middlewares/protocol/connection.hpp"
@@ -41,6 +42,7 @@ void registerBuiltins(Registry& registry) {
   registry.add<RateLimit>();
   registry.add<RetainManager>();
   registry.add<SessionManager>();
+  registry.add<SqliteBackend>();
   registry.add<SubscriptionManager>();
 }
 

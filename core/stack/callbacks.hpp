@@ -16,6 +16,7 @@
 #include "core/broker/session.hpp"
 #include "core/mqtt/packet.hpp"
 #include "core/stack/acknowledgement.hpp"
+#include "core/stack/durability_callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/util/clock.hpp"
 
@@ -260,7 +261,9 @@ struct OpenSession {
 
   Client& client;
   std::string_view clientId;
-  bool cleanStart;  ///< discard what there is
+  bool cleanStart;                   ///< discard what there is
+  std::uint32_t expiryInterval = 0;  ///< what the session gets, new or not
+  const mqtt::Will* will = nullptr;  ///< of the connection that begins
 
   broker::SessionPtr session{};  ///< out
   bool present = false;          ///< out: it existed before
@@ -334,6 +337,7 @@ struct StoreSubscription {
   std::string_view filter;
   mqtt::SubscriptionOptions options;
   std::uint32_t identifier = 0;
+  bool existed = false;  ///< takes the place of one with the same filter
 };
 
 /// Takes a subscription out of the stored session. Executed by session_manager.
@@ -391,8 +395,12 @@ struct RelayMessage {
   Acknowledgement acknowledgement{};
   Client* client = nullptr;  ///< the publisher's connection, if there is one
   Stack* stack = nullptr;    ///< the pipeline that it runs on, if there is no client
+  /// Of a QoS 2 PUBLISH; 0 otherwise. Who makes the message durable stores with it
+  /// that it was received, so that it is passed on once.
+  std::uint16_t packetId = 0;
 
   std::size_t matched = 0;  ///< out: sessions that it was for
+  bool rejected = false;    ///< out: one of them had no room for it
 };
 
 /// What became of a message for one session.
@@ -423,10 +431,11 @@ enum class DropReason : std::uint8_t {
   notAuthorized,
   expired,
   sessionEnded,
+  notStored,  ///< a durable store had no room, and the publisher was told
 };
 
 std::string_view toString(DropReason reason) noexcept;
-inline constexpr std::size_t kDropReasons = 7;
+inline constexpr std::size_t kDropReasons = 8;
 
 /// A message was dropped for one receiver. For counters and logs.
 struct MessageDropped {
@@ -510,6 +519,7 @@ using AllCallbacks =
               RemoveSubscription, ClearSubscriptions, LookupSubscriptions, RelayMessage,
               ForwardMessage, MessageDropped, StoreRetainedMessage, LookupRetainedMessages,
               StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages,
-              ClearOfflineMessages>;
+              ClearOfflineMessages, StoreDelivery, RemoveDelivery, DeliveryStored, ReleaseIncoming,
+              AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
 
 }  // namespace mqttstack

@@ -99,6 +99,9 @@ private:
 /// Counted. It owns itself while the connection lasts; walks that wait pin it.
 /// Everybody else refers to it and forgets it when connectionClosed comes.
 ///
+/// A peer that asks and does not read the answers is not read any more once many
+/// of them wait.
+///
 /// Order is kept: while a middleware defers a packet, later packets wait, and
 /// the peer feels it; also those of the client's next connection, should this
 /// one end meanwhile. close() only marks; the end is worked off from the loop.
@@ -178,7 +181,7 @@ public:
 
   /// What became of a PUBLISH that was to be sent.
   enum class Sent : std::uint8_t { yes, tooLarge, closed };
-  Sent send(OutgoingPublish publish);
+  Sent send(OutgoingPublish&& publish);
 
   /// Bytes that wait to be written.
   std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
@@ -192,11 +195,12 @@ public:
   /// What this client is owed for its PUBLISHes.
   AckQueue& acknowledgements() noexcept { return acknowledgements_; }
   /// Sends the PUBACK or PUBREC for a PUBLISH that was taken, or refused with a
-  /// failure `code`; called by the queue above. An MQTT 3 client cannot be told
+  /// failure `code`, or the PUBCOMP for a PUBREL; called by the queue above. An
+  /// MQTT 3 client cannot be told
   /// of a failure: what it may not publish is acknowledged and dropped
   /// [v311:3.3.5-2], any other failure closes the connection, so that what was
   /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
-  void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
+  void acknowledge(std::uint16_t packetId, AckKind kind, mqtt::ReasonCode code);
 
   // Ending.
 
@@ -233,17 +237,18 @@ private:
   /// A packet waits, or has only just settled: what comes now goes behind it.
   /// A CONNECT that waits for an AUTH does not hold that up.
   bool inputWaits() const noexcept {
-    return resumeDue_ || predecessors_ != 0 || (parked_ && !awaitsAuth());
+    return resumeDue_ || predecessors_ != 0 || answersWait_ || (parked_ && !awaitsAuth());
   }
   bool awaitsAuth() const noexcept;
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
-  void receive(std::string_view frame);
+  void receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame);
   std::error_code decode(PacketSlot& slot, std::string_view frame);
   std::error_code makeMessage(Packet& packet);
+  std::error_code resolveProperties(mqtt::Publish& publish, broker::MessageFields& fields);
   void adopt(const mqtt::Connect& connect) noexcept;
-  void process(std::unique_ptr<PacketSlot> slot);
+  void process(std::unique_ptr<PacketSlot>& slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();
@@ -291,10 +296,11 @@ private:
   bool lingering_ : 1 = false;   // in context_.lingering_
   bool ended_ : 1 = false;       // the peer sends no more
   bool drainAwaited_ : 1 = false;
-  bool blocked_ : 1 = false;     // waiting for onWritable
-  bool lost_ : 1 = false;        // the transport is gone
-  bool leftDone_ : 1 = false;    // connectionLost was run
-  bool closedDone_ : 1 = false;  // connectionClosed was executed
+  bool blocked_ : 1 = false;      // waiting for onWritable
+  bool answersWait_ : 1 = false;  // too many to read more questions
+  bool lost_ : 1 = false;         // the transport is gone
+  bool leftDone_ : 1 = false;     // connectionLost was run
+  bool closedDone_ : 1 = false;   // connectionClosed was executed
   bool transportClosed_ : 1 = false;
 };
 

@@ -171,7 +171,7 @@ check "messages pass after the upgrade" messages_pass
 in_machine dpkg --purge mqtt-stackd >/dev/null 2>&1
 rm -rf "$machine"/etc/mqtt-stackd "$machine"/etc/systemd/system/mqtt-stackd*
 check "it is installed again" install_deb /opt/mqtt-stackd.deb
-in_machine systemctl disable --now mqtt-stackd.service
+in_machine systemctl disable --quiet --now mqtt-stackd.service
 check "an upgrade does not start what is disabled" install_deb "$(newer 0.3.0)"
 check "it is not running" refused in_machine systemctl is-active mqtt-stackd
 check "an untouched configuration is replaced" grep -q 'as version 0.3.0 has it' "$machine$config"

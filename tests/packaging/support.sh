@@ -7,7 +7,9 @@ export LC_ALL=C.UTF-8
 
 deb=$(find "$PACKAGES" -maxdepth 1 -name 'mqtt-stackd_*.deb')
 rpm=$(find "$PACKAGES" -maxdepth 1 -name 'mqtt-stackd-*.rpm')
-readonly deb rpm
+readonly deb
+# shellcheck disable=SC2034  # used by those who source this
+readonly rpm
 work=$(mktemp -d /var/tmp/mqtt-stackd-packaging.XXXXXX)
 
 finish() {

@@ -222,6 +222,24 @@ TEST_CASE("a slow peer gets everything when it has room again", "[client]") {
   CHECK(peer.client().outputBytes() == 0);
 }
 
+TEST_CASE("a peer that asks and asks and reads no answer is not read any more", "[client]") {
+  Accepting broker;
+  Peer peer = broker.connect();
+  peer.transport().limitWrites(1);
+  std::string pings;
+  for (int i = 0; i < 2'000; ++i) pings += hex("C0 00");
+  peer.send(hex("C0 00"));  // from here on it is known that the peer does not read
+  for (int i = 0; i < 50; ++i) peer.send(pings);
+  CHECK(peer.paused());
+  CHECK(peer.client().outputBytes() < 5'000);
+
+  peer.transport().allowWrites();
+  broker.run();
+  CHECK_FALSE(peer.paused());
+  CHECK(peer.received().size() == 2 * (1 + 50 * 2'000));
+  CHECK(peer.client().outputBytes() == 0);
+}
+
 TEST_CASE("who waits for the output to drain is told once, from the loop", "[client]") {
   TestBroker broker;
   broker.use<AcceptConnect>();
