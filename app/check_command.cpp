@@ -95,7 +95,7 @@ ExitCode checkConfiguration(const CheckOptions& options, const Registry& registr
   ConfigReport report;
   const Config config = readConfig(std::move(source).value(), report);
   const LogSink silent;
-  const Daemon daemon{config, registry, silent, report};
+  const Daemon daemon{config, registry, silent, report, Daemon::Purpose::check};
   if (user) AccessCheck{config, *user, report}.run(registry);
   report.print(std::cerr, config.source, colourOf(STDERR_FILENO));
   if (report.hasErrors()) return report.exitCode();

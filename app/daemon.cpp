@@ -44,12 +44,15 @@ std::string describe(const net::ListenError& error) {
 }  // namespace
 
 Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& log,
-               ConfigReport& report)
+               ConfigReport& report, Purpose purpose)
     : config_{config},
       log_{log, "daemon"},
       listenerLog_{log, "listener"},
       clients_{scheduler_, reactor_.flushList(), metrics_, log},
-      pipelines_{config, {registry, scheduler_, metrics_, log, executor_}, report},
+      pipelines_{config,
+                 {registry, scheduler_, metrics_, log, executor_, [this] { giveUp(); },
+                  purpose == Purpose::check},
+                 report},
       plans_{planListeners(config, pipelines_, report)},
       inherited_(plans_.size()),
       fileWatch_{scheduler_, kFileWatchInterval} {}
@@ -87,15 +90,23 @@ ExitCode Daemon::run() {
   const ExitCode started = start();
   if (started != ExitCode::success) return started;
   heartbeat_.start();
+  memoryReturn_.start();
   watchFiles();
-  io_.run();
+  if (!gaveUp_) io_.run();
   fileWatch_.stop();
-  sayGoodbye();
+  if (!gaveUp_) sayGoodbye();
   heartbeat_.stop();
   if (!atOnce_) manager_.extendTimeout(kStepTime, "stopping the middlewares");
   stopMiddlewares();
   log_.info("stopped");
-  return ExitCode::success;
+  return gaveUp_ ? ExitCode::io : ExitCode::success;
+}
+
+/// A middleware cannot do its work any more: clients are not told that the server
+/// shuts down, since it comes back at once.
+void Daemon::giveUp() {
+  gaveUp_ = true;
+  io_.stop();
 }
 
 /// Leaves nothing behind if it fails. The reason is what is logged last.

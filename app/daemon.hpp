@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "app/heartbeat.hpp"
 #include "app/inherited_sockets.hpp"
 #include "app/listeners.hpp"
+#include "app/memory_return.hpp"
 #include "app/pipelines.hpp"
 #include "app/service_manager.hpp"
 #include "core/net/asio_executor.hpp"
@@ -32,8 +34,14 @@ namespace mqttstack {
 /// Then run() once, if nothing was.
 class Daemon {
 public:
+  /// What it is made for.
+  enum class Purpose : std::uint8_t {
+    run,
+    check,  ///< only to know what is wrong, however long that takes
+  };
   /// All of them outlive the daemon.
-  Daemon(const Config& config, const Registry& registry, const LogSink& log, ConfigReport& report);
+  Daemon(const Config& config, const Registry& registry, const LogSink& log, ConfigReport& report,
+         Purpose purpose = Purpose::run);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
   ~Daemon();
@@ -82,6 +90,7 @@ private:
   void watchFiles();
   std::string reloadTls(std::size_t index);
   void sayGoodbye();
+  void giveUp();
 
   const Config& config_;
   Logger log_;
@@ -94,6 +103,7 @@ private:
   net::AsioScheduler scheduler_{io_};
   net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
+  MemoryReturn memoryReturn_{scheduler_};
   Metrics metrics_;
   Heartbeat heartbeat_{manager_, scheduler_, metrics_};
   ClientContext clients_;
@@ -105,6 +115,7 @@ private:
   asio::signal_set signals_{io_};
   bool stopping_ = false;
   bool atOnce_ = false;
+  bool gaveUp_ = false;
 };
 
 }  // namespace mqttstack

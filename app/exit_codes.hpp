@@ -10,7 +10,7 @@ enum class ExitCode : int {
   badData = 65,           ///< a file that the configuration names holds something wrong
   addressInUse = 69,      ///< a listener could not be opened
   internal = 70,          ///< a defect of ours
-  io = 74,                ///< a middleware could not start: a lock, a store
+  io = 74,                ///< a middleware could not start, or go on: a lock, a store
   permission = 77,        ///< a port or a file that this user may not have
   badConfiguration = 78,  ///< the configuration is wrong; all of it was told
 };

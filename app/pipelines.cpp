@@ -120,7 +120,8 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
                              const std::string& type) {
   const OptionValues values =
       section ? optionValues(*section, services_.registry.info(type)) : OptionValues{};
-  Setup setup{name, fields_, services_.scheduler, services_.metrics, services_.log, services_.loop};
+  Setup setup{name,          fields_,        services_.scheduler, services_.metrics,
+              services_.log, services_.loop, services_.giveUp,    services_.thorough};
   Diagnostics diagnostics;
   diagnostics.setPlace({{}, name, {}});
   Instance made{name, type, nullptr, false};

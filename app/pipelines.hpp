@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct Services {
   Metrics& metrics;
   const LogSink& log;
   LoopExecutor& loop;
+  std::function<void()> giveUp{};  ///< see Setup, as the next
+  bool thorough = false;
 };
 
 /// A pipeline that clients can be sent through.

@@ -9,6 +9,7 @@
 #include "core/broker/identity.hpp"
 #include "core/mqtt/properties.hpp"
 #include "core/mqtt/protocol.hpp"
+#include "core/util/block_pool.hpp"
 #include "core/util/intrusive_ptr.hpp"
 
 namespace mqttstack::broker {
@@ -32,6 +33,8 @@ struct MessageFields {
   std::optional<std::uint32_t> expiryInterval;
   TimePoint received{};
   IdentityPtr author;  ///< null if the broker itself publishes
+  /// Its number if a store has kept it; 0 for a new message, which gets the next.
+  std::uint64_t sequence = 0;
 };
 
 /// One application message: immutable, counted, shared by everybody it goes to.
@@ -39,14 +42,14 @@ struct MessageFields {
 /// `[topic length, 2 bytes][topic][payload][properties]`, so the body of a
 /// QoS 0 PUBLISH for an MQTT 3 client is one piece.
 ///
-/// Blocks of up to 512 bytes are recycled through free lists (one per size,
-/// at most 128 KiB each) that belong to the thread: messages live and die on
-/// the loop's thread. trimPool() gives the free blocks back to the system.
+/// Small blocks are recycled (block_pool): messages live and die on the loop's
+/// thread.
 class Message : public RefCounted<Message> {
 public:
   /// REQUIRES: the topic is at most 65 535 bytes, payload and properties fit in
   /// a packet.
-  static MessagePtr create(MessageFields fields);
+  static MessagePtr create(MessageFields&& fields);
+  static MessagePtr create(const MessageFields& fields) { return create(MessageFields{fields}); }
 
   std::string_view topic() const noexcept { return {data() + 2, topicSize_}; }
   std::string_view payload() const noexcept { return {data() + 2 + topicSize_, payloadSize_}; }
@@ -68,6 +71,8 @@ public:
 
   /// Grows by one with every message that the thread makes; 1 for the first.
   std::uint64_t sequence() const noexcept { return sequence_; }
+  /// New messages get numbers above `sequence`, which a store knows already.
+  static void continueBehind(std::uint64_t sequence) noexcept;
 
   bool expires() const noexcept { return expiresAt_ != TimePoint::max(); }
   /// When the message has to be dropped; TimePoint::max() if never.
@@ -79,13 +84,7 @@ public:
   std::optional<std::uint32_t> remainingExpiry(TimePoint now) const noexcept;
 
   /// Bytes of memory that the message takes, all included.
-  std::size_t footprint() const noexcept;
-
-  /// Frees the recycled blocks. Called when the daemon has been idle or after
-  /// a peak.
-  static void trimPool() noexcept;
-  /// Bytes in recycled blocks that nobody uses.
-  static std::size_t pooledBytes() noexcept;
+  std::size_t footprint() const noexcept { return block_pool::footprint(size()); }
 
   /// Called by RefCounted when the last owner lets go.
   static void destroy(Message* message) noexcept;

@@ -1,5 +1,6 @@
 #include "core/broker/recipients.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace mqttstack::broker {
@@ -14,16 +15,15 @@ Delivery Recipient::toDelivery(MessagePtr message) && {
 }
 
 std::span<Recipient> Recipients::collect(TopicIndex& index, const Message& message) {
-  clear();
-  index.match(message.topic(), matches_);
+  recipients_.clear();
   const Identity* const author = message.author().get();
-  for (const Match& match : matches_) {
+  index.match(message.topic(), [&](const Match& match) {
     Session& session = *match.session;
     const mqtt::SubscriptionOptions& options = match.options;
     // [v5:3.8.3-3]
     if (options.noLocal && !match.shared && author != nullptr &&
         author->clientId() == session.clientId())
-      continue;
+      return;
     const mqtt::Qos qos = mqtt::lower(options.qos, message.qos());
     const bool retain = options.retainAsPublished && message.retainFlag();
 
@@ -36,28 +36,21 @@ std::span<Recipient> Recipients::collect(TopicIndex& index, const Message& messa
       merged.qos = std::max(merged.qos, qos);
       merged.retain = merged.retain || retain;
       merged.subscriptionIds.add(match.identifier);
-      continue;
+      return;
     }
     if (!match.shared) session.recipientMark_ = static_cast<std::uint32_t>(recipients_.size());
-    Recipient& added = recipients_.emplace_back();
-    added.session = SessionPtr{&session};
-    added.subscriptionIds.add(match.identifier);
-    added.qos = qos;
-    added.retain = retain;
-    added.shared = match.shared;
-  }
+    recipients_.emplace_back(session, match.identifier, qos, retain, match.shared);
+  });
   return recipients_;
 }
 
 void Recipients::clear() noexcept {
   // A message to very many is no reason to keep the memory for good.
   constexpr std::size_t kKept = 16'384;
-  if (recipients_.capacity() > kKept && recipients_.size() < recipients_.capacity() / 8) {
-    recipients_ = {};
-    matches_ = {};
-  }
+  const std::size_t last = recipients_.size();
   recipients_.clear();
-  matches_.clear();
+  if (recipients_.capacity() > kKept && last < recipients_.capacity() / 8) [[unlikely]]
+    recipients_ = {};
 }
 
 }  // namespace mqttstack::broker

@@ -15,11 +15,19 @@ namespace mqttstack::broker {
 
 /// One copy of a message to be delivered to a session.
 struct Recipient {
+  Recipient(Session& to, std::uint32_t identifier, mqtt::Qos atQos, bool retained, bool forGroup)
+      : session{&to},
+        qos{atQos},
+        retain{retained},
+        shared{forGroup} {
+    subscriptionIds.add(identifier);
+  }
+
   SessionPtr session;
   SubscriptionIds subscriptionIds;
-  mqtt::Qos qos = mqtt::Qos::atMostOnce;  ///< granted, and no higher than the message's
-  bool retain = false;  ///< the RETAIN flag to be sent: set only for retain-as-published
-  bool shared = false;  ///< goes to this session on behalf of a shared group
+  mqtt::Qos qos;  ///< granted, and no higher than the message's
+  bool retain;    ///< the RETAIN flag to be sent: set only for retain-as-published
+  bool shared;    ///< goes to this session on behalf of a shared group
 
   /// The same as a Delivery of `message`, which takes the identifiers.
   Delivery toDelivery(MessagePtr message) &&;
@@ -46,7 +54,6 @@ public:
   void clear() noexcept;
 
 private:
-  MatchList matches_;
   std::vector<Recipient> recipients_;
 };
 

@@ -15,15 +15,19 @@ namespace mqttstack::broker {
 class SubscriptionIds {
 public:
   SubscriptionIds() = default;
-  SubscriptionIds(const SubscriptionIds& other)
-      : bits_{other.overflow() ? pack(new std::vector<std::uint32_t>{*other.overflow()})
-                               : other.bits_} {}
+  SubscriptionIds(const SubscriptionIds& other) : bits_{other.bits_} {
+    if (const auto* many = overflow()) [[unlikely]]
+      bits_ = pack(new std::vector<std::uint32_t>{*many});
+  }
   SubscriptionIds(SubscriptionIds&& other) noexcept : bits_{std::exchange(other.bits_, kNone)} {}
   SubscriptionIds& operator=(SubscriptionIds other) noexcept {
     std::swap(bits_, other.bits_);
     return *this;
   }
-  ~SubscriptionIds() { delete overflow(); }
+  ~SubscriptionIds() {
+    if (auto* many = overflow()) [[unlikely]]
+      delete many;
+  }
 
   /// Adds an identifier; 0 means "has none" and adds nothing. [v5:3.3.4-4]
   /// REQUIRES: id <= mqtt::kMaxVariableByteInteger.

@@ -9,6 +9,28 @@ namespace mqttstack::broker {
 /// A number that no peer can know, for seeding hash tables. Asks the system.
 std::uint64_t randomSeed();
 
+/// The same text? For short ones that mostly are: compares words, in place of
+/// calling memcmp().
+inline bool sameText(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  const auto differ = [&](std::size_t at, auto word) {
+    auto other = word;
+    std::memcpy(&word, a.data() + at, sizeof word);
+    std::memcpy(&other, b.data() + at, sizeof word);
+    return word != other;
+  };
+  const std::size_t size = a.size();
+  if (size >= 8) {
+    for (std::size_t at = 0; at + 8 < size; at += 8)
+      if (differ(at, std::uint64_t{})) return false;
+    return !differ(size - 8, std::uint64_t{});
+  }
+  if (size >= 4) return !differ(0, std::uint32_t{}) && !differ(size - 4, std::uint32_t{});
+  for (std::size_t at = 0; at < size; ++at)
+    if (a[at] != b[at]) return false;
+  return true;
+}
+
 /// Multiplies to 128 bits and folds the halves: the mixing step of the hashes.
 inline std::uint64_t foldedMultiply(std::uint64_t a, std::uint64_t b) noexcept {
   __extension__ using Wide = unsigned __int128;

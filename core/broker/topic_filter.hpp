@@ -64,6 +64,10 @@ struct SubscriptionSlot {
 using SubscriptionSlots = CompactVector<SubscriptionSlot>;
 
 /// The members of `$share/{name}/{filter}`; the name stands behind the object.
+///
+/// In front stand those that may be connected. One whose turn comes and that is
+/// not goes behind them, and comes back when it connects: so finding the next
+/// takes a few steps however many members are away.
 struct SharedGroup : SubscriberList {
   static SharedGroup* create(TopicFilter& filter, std::string_view name);
   static void destroy(SharedGroup* group) noexcept;
@@ -74,6 +78,7 @@ struct SharedGroup : SubscriberList {
   TopicFilter* filter;
   SharedGroup* next = nullptr;  ///< the next group of the same filter
   std::uint32_t turn = 0;       ///< the position whose turn it is
+  std::uint32_t awake = 0;      ///< members from here on are not connected
   std::uint16_t nameSize;
 
 private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "core/broker/flat_table.hpp"
 #include "core/broker/session.hpp"
@@ -42,6 +43,7 @@ bool TopicIndex::subscribe(std::string_view filter, Session& session,
       parts.shared() ? static_cast<SubscriberList&>(groupOf(record, parts.group)) : record;
   if (const std::uint32_t slot = slotOf(list, session); slot != kNotFound) {
     list[session.slots_[slot].position].setDetails(identifier, options);
+    if (session.connected()) awaken(list, session.slots_[slot].position);
     return true;
   }
   assert(session.slots_.size() < Subscriber::kMaxSlots);
@@ -49,6 +51,7 @@ bool TopicIndex::subscribe(std::string_view filter, Session& session,
   session.slots_.push_back({&list, list.size() - 1});
   ++subscriptions_;
   if (list.group) ++shared_;
+  awaken(list, list.size() - 1);
   return false;
 }
 
@@ -77,45 +80,60 @@ std::optional<SubscriptionDetails> TopicIndex::find(std::string_view filter,
   return SubscriptionDetails{subscriber.options(), subscriber.identifier()};
 }
 
-void TopicIndex::match(std::string_view topic, MatchList& matches) {
+std::span<TopicFilter* const> TopicIndex::findFilters(std::string_view topic) {
   assert(mqtt::isValidTopicName(topic));
-  const std::uint64_t hash = hash_(topic);
-  if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())
-    collect(*place->filter, matches);
-  if (trie_.filters() == 0) return;
-
   matched_.clear();
-  if (trie_.filters() < kCacheFromFilters) {
-    trie_.match(topic, matched_);
-  } else if (!cache_.find(topic, hash, hash_, matched_)) {
-    trie_.match(topic, matched_);
-    cache_.offer(topic, hash, hash_, matched_);
+  const std::uint64_t hash = hash_(topic);
+  if (trie_.filters() != 0) {
+    if (trie_.filters() < kCacheFromFilters) {
+      trie_.match(topic, matched_);
+    } else if (!cache_.find(topic, hash, hash_, matched_)) {
+      trie_.match(topic, matched_);
+      cache_.offer(topic, hash, hash_, matched_);
+    }
   }
-  for (TopicFilter* const filter : matched_) collect(*filter, matches);
+  if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())
+    matched_.push_back(place->filter);
+  return matched_;
 }
 
-void TopicIndex::collect(TopicFilter& filter, MatchList& matches) {
-  for (const Subscriber& subscriber : filter)
-    matches.push_back(
-        {&subscriber.session(), subscriber.identifier(), subscriber.options(), false});
-
-  for (SharedGroup* group = filter.groups; group != nullptr; group = group->next) {
-    const std::uint32_t members = group->size();
-    std::uint32_t chosen = kNotFound;
-    for (std::uint32_t i = 0, at = group->turn % members; i < members; ++i) {
-      const Session& session = (*group)[at].session();
-      if (session.connected()) {
-        chosen = at;
-        break;
-      }
-      if (chosen == kNotFound && session.persistent()) chosen = at;
-      if (++at == members) at = 0;
+const Subscriber* TopicIndex::nextOf(SharedGroup& group) noexcept {
+  while (group.awake != 0) {
+    const std::uint32_t at = group.turn % group.awake;
+    if (group[at].session().connected()) {
+      group.turn = at + 1;
+      return &group[at];
     }
-    if (chosen == kNotFound) continue;
-    group->turn = chosen + 1;
-    const Subscriber& member = (*group)[chosen];
-    matches.push_back({&member.session(), member.identifier(), member.options(), true});
+    exchange(group, at, --group.awake);
   }
+  // Sessions that end with their connection are taken out when it goes, so this
+  // finds one that lasts at once, or as good as.
+  const std::uint32_t members = group.size();
+  for (std::uint32_t i = 0, at = group.turn % members; i < members; ++i) {
+    if (group[at].session().persistent()) {
+      group.turn = at + 1;
+      return &group[at];
+    }
+    if (++at == members) at = 0;
+  }
+  return nullptr;
+}
+
+void TopicIndex::sessionConnected(Session& session) noexcept {
+  for (const SubscriptionSlot& slot : session.slots_) awaken(*slot.list, slot.position);
+}
+
+/// Puts a member of a group among those that may be connected.
+void TopicIndex::awaken(SubscriberList& list, std::uint32_t position) noexcept {
+  if (!list.group) return;
+  auto& group = static_cast<SharedGroup&>(list);
+  if (position >= group.awake) exchange(group, position, group.awake++);
+}
+
+void TopicIndex::exchange(SubscriberList& list, std::uint32_t a, std::uint32_t b) noexcept {
+  if (a == b) return;
+  std::swap(list[a], list[b]);
+  for (const std::uint32_t at : {a, b}) list[at].session().slots_[list[at].slot()].position = at;
 }
 
 std::uint32_t TopicIndex::subscriptionCount(const Session& session) noexcept {
@@ -207,7 +225,14 @@ std::uint32_t TopicIndex::slotOf(const SubscriberList& list, const Session& sess
 }
 
 void TopicIndex::removeAt(Session& session, std::uint32_t slot) noexcept {
-  const auto [list, position] = session.slots_[slot];
+  auto [list, position] = session.slots_[slot];
+  if (list->group) {
+    auto& group = static_cast<SharedGroup&>(*list);
+    if (position < group.awake) {
+      exchange(group, position, --group.awake);
+      position = group.awake;
+    }
+  }
   const Subscriber lastSubscriber = list->back();
   if (position + 1 != list->size()) {
     (*list)[position] = lastSubscriber;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,6 @@ struct Match {
   mqtt::SubscriptionOptions options;
   bool shared = false;
 };
-using MatchList = std::vector<Match>;
 
 /// What a subscription was made with.
 struct SubscriptionDetails {
@@ -75,12 +75,23 @@ public:
   std::optional<SubscriptionDetails> find(std::string_view filter,
                                           const Session& session) const noexcept;
 
-  /// Appends the matching subscriptions to `matches`: each non-shared one, and
-  /// for each shared group one member. Groups take turns among their connected
-  /// members; if none is connected, among those whose session outlives its
-  /// connection; a group with neither gives no match. Not const because of the
-  /// turns. REQUIRES: mqtt::isValidTopicName(topic). [v5:4.8.2-4] [v5:4.7.2-1]
-  void match(std::string_view topic, MatchList& matches);
+  /// Calls `visit(const Match&)` for each matching subscription: each non-shared
+  /// one, and for each shared group one member. Groups take turns among their
+  /// connected members; if none is connected, among those whose session outlives
+  /// its connection; a group with neither gives no match. Not const because of
+  /// the turns. REQUIRES: mqtt::isValidTopicName(topic), and `visit` does not
+  /// change subscriptions. [v5:4.8.2-4] [v5:4.7.2-1]
+  template <class Visitor>
+  void match(std::string_view topic, Visitor&& visit) {
+    for (TopicFilter* const filter : findFilters(topic)) {
+      for (const Subscriber& subscriber : *filter)
+        visit(Match{&subscriber.session(), subscriber.identifier(), subscriber.options(), false});
+      for (SharedGroup* group = filter->groups; group != nullptr; group = group->next) {
+        const Subscriber* const member = nextOf(*group);
+        if (member) visit(Match{&member->session(), member->identifier(), member->options(), true});
+      }
+    }
+  }
 
   /// Calls `visit(std::string_view filter, const SubscriptionDetails&)` for each
   /// subscription of the session, shared ones with their full name. The view is
@@ -96,6 +107,10 @@ public:
     }
   }
   static std::uint32_t subscriptionCount(const Session& session) noexcept;
+
+  /// To be called when a session has been attached to a connection: groups that
+  /// it is a member of go on to reckon with it.
+  static void sessionConnected(Session& session) noexcept;
 
   /// All subscriptions, shared ones included.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
@@ -126,7 +141,7 @@ private:
     using is_transparent = void;
     bool operator()(const Entry& a, const Entry& b) const noexcept { return a.filter == b.filter; }
     bool operator()(const Key& key, const Entry& entry) const noexcept {
-      return key.hash == entry.hash && key.text == entry.filter->text();
+      return key.hash == entry.hash && sameText(key.text, entry.filter->text());
     }
     bool operator()(const Entry& entry, const Key& key) const noexcept {
       return (*this)(key, entry);
@@ -143,7 +158,12 @@ private:
   SubscriberList* listOf(std::string_view filter) const noexcept;
   static std::uint32_t slotOf(const SubscriberList& list, const Session& session) noexcept;
   void removeAt(Session& session, std::uint32_t slot) noexcept;
-  static void collect(TopicFilter& filter, MatchList& matches);
+  /// The filters that match; valid until the next call.
+  std::span<TopicFilter* const> findFilters(std::string_view topic);
+  /// The member whose turn it is; null if the message would reach nobody.
+  static const Subscriber* nextOf(SharedGroup& group) noexcept;
+  static void awaken(SubscriberList& list, std::uint32_t position) noexcept;
+  static void exchange(SubscriberList& list, std::uint32_t a, std::uint32_t b) noexcept;
   static std::string_view subscriptionAt(const Session& session, std::uint32_t i,
                                          SubscriptionDetails& details, std::string& scratch);
 
@@ -151,7 +171,7 @@ private:
   boost::unordered_flat_set<Entry, EntryHash, EntryEqual> filters_;
   WildcardTrie trie_;
   MatchCache cache_;
-  std::vector<TopicFilter*> matched_;  // scratch of match()
+  std::vector<TopicFilter*> matched_;  // scratch of findFilters()
   std::size_t subscriptions_ = 0;
   std::size_t shared_ = 0;
   std::size_t groups_ = 0;

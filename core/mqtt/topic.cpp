@@ -123,6 +123,7 @@ bool contains(std::string_view outer, std::string_view inner) noexcept {
 }
 
 bool isServerTopic(std::string_view topic) noexcept {
+  if (!topic.starts_with('$')) return false;
   const std::string_view first = topic.substr(0, topic.find('/'));
   return first == "$SYS" || first == "$CONTROL";
 }

@@ -16,6 +16,7 @@
 #include "core/broker/session.hpp"
 #include "core/mqtt/packet.hpp"
 #include "core/stack/acknowledgement.hpp"
+#include "core/stack/durability_callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/util/clock.hpp"
 
@@ -124,16 +125,18 @@ struct AuthorizePacket {
 
 /// May this identity read that message? Must have no side effect and answers
 /// at once, or the order of deliveries would break. Executed by authorization
-/// for each delivery, also of retained messages.
+/// for each delivery, also of retained messages; for these it asks about the
+/// author as well.
 struct AuthorizeDelivery {
   static constexpr std::string_view kName = "authorizeDelivery";
   static constexpr CallbackKind kKind = CallbackKind::sync;
 
   const broker::Identity& identity;
   const broker::Message& message;
-  /// The message is sent as a retained one: its author must still be allowed to
-  /// publish it, or it would outlive that right.
-  bool retained = false;
+  /// The identity is the author of a retained message, and the question whether
+  /// it may publish that still: a message must not outlive the right to have said
+  /// it.
+  bool asAuthor = false;
 
   Verdict verdict{};  ///< out
 };
@@ -258,7 +261,9 @@ struct OpenSession {
 
   Client& client;
   std::string_view clientId;
-  bool cleanStart;  ///< discard what there is
+  bool cleanStart;                   ///< discard what there is
+  std::uint32_t expiryInterval = 0;  ///< what the session gets, new or not
+  const mqtt::Will* will = nullptr;  ///< of the connection that begins
 
   broker::SessionPtr session{};  ///< out
   bool present = false;          ///< out: it existed before
@@ -332,6 +337,7 @@ struct StoreSubscription {
   std::string_view filter;
   mqtt::SubscriptionOptions options;
   std::uint32_t identifier = 0;
+  bool existed = false;  ///< takes the place of one with the same filter
 };
 
 /// Takes a subscription out of the stored session. Executed by session_manager.
@@ -389,8 +395,12 @@ struct RelayMessage {
   Acknowledgement acknowledgement{};
   Client* client = nullptr;  ///< the publisher's connection, if there is one
   Stack* stack = nullptr;    ///< the pipeline that it runs on, if there is no client
+  /// Of a QoS 2 PUBLISH; 0 otherwise. Who makes the message durable stores with it
+  /// that it was received, so that it is passed on once.
+  std::uint16_t packetId = 0;
 
   std::size_t matched = 0;  ///< out: sessions that it was for
+  bool rejected = false;    ///< out: one of them had no room for it
 };
 
 /// What became of a message for one session.
@@ -421,10 +431,11 @@ enum class DropReason : std::uint8_t {
   notAuthorized,
   expired,
   sessionEnded,
+  notStored,  ///< a durable store had no room, and the publisher was told
 };
 
 std::string_view toString(DropReason reason) noexcept;
-inline constexpr std::size_t kDropReasons = 7;
+inline constexpr std::size_t kDropReasons = 8;
 
 /// A message was dropped for one receiver. For counters and logs.
 struct MessageDropped {
@@ -508,6 +519,7 @@ using AllCallbacks =
               RemoveSubscription, ClearSubscriptions, LookupSubscriptions, RelayMessage,
               ForwardMessage, MessageDropped, StoreRetainedMessage, LookupRetainedMessages,
               StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages,
-              ClearOfflineMessages>;
+              ClearOfflineMessages, StoreDelivery, RemoveDelivery, DeliveryStored, ReleaseIncoming,
+              AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
 
 }  // namespace mqttstack

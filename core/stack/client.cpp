@@ -58,7 +58,6 @@ std::unique_ptr<ClientContext::PacketSlot> ClientContext::acquireSlot() {
 void ClientContext::releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept {
   constexpr std::size_t kKeptBytes = 4096;
   constexpr std::size_t kKeptSlots = 64;
-  slot->packet.message.reset();
   if (slot->bytes.capacity() > kKeptBytes) slot->bytes = {};
   if (freeSlots_.size() < kKeptSlots) freeSlots_.push_back(std::move(slot));
 }
@@ -151,6 +150,7 @@ void Client::keepUnfinished(std::string_view bytes) {
 /// Works off whole packets from the front, and returns what is left: the
 /// beginning of a packet, or everything behind one that was deferred.
 std::string_view Client::consume(std::string_view bytes) {
+  std::unique_ptr<PacketSlot> slot;  // one for all packets of this read
   bool received = false;
   while (!bytes.empty() && readsPackets()) {
     // [v5:3.1.0-1] [v311:3.1.0-1] Nothing but a CONNECT, and not a byte of it more.
@@ -168,11 +168,13 @@ std::string_view Client::consume(std::string_view bytes) {
                                                         : ReasonCode::malformedPacket);
       break;
     }
+    if (!slot) slot = context_.acquireSlot();
     received = true;
-    receive(bytes.substr(0, frame.size));
+    receive(slot, bytes.substr(0, frame.size));
     bytes.remove_prefix(frame.size);
   }
   if (received) lastPacketAt_ = context_.scheduler.now();
+  if (slot) context_.releaseSlot(std::move(slot));
   return closing() ? std::string_view{} : bytes;
 }
 
@@ -185,7 +187,8 @@ bool belongsToExchange(std::string_view frame) noexcept {
 
 }  // namespace
 
-void Client::receive(std::string_view frame) {
+/// The slot is empty afterwards if the packet waits in it.
+void Client::receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame) {
   context_.packetsReceived.add();
   if (phase_ == Phase::awaitingConnect) {
     phase_ = Phase::connecting;
@@ -193,12 +196,8 @@ void Client::receive(std::string_view frame) {
     context_.badPackets.add();
     return close(ReasonCode::protocolError);
   }
-  auto slot = context_.acquireSlot();
-  if (const std::error_code error = decode(*slot, frame)) {
-    context_.releaseSlot(std::move(slot));
-    return refuse(error, frame);
-  }
-  process(std::move(slot));
+  if (const std::error_code error = decode(*slot, frame)) return refuse(error, frame);
+  process(slot);
 }
 
 std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
@@ -233,29 +232,8 @@ std::error_code Client::makeMessage(Packet& packet) {
   context_.publishReceived.add();
   auto& publish = packet.as<mqtt::Publish>();
   broker::MessageFields fields;
-  fields.properties = publish.properties;
   if (!publish.properties.empty()) {
-    const auto alias = publish.properties.number(mqtt::PropertyId::topicAlias);
-    if (alias) {
-      // [v5:3.2.2-17] [v5:3.2.2-18] [v5:3.3.2-8] [v5:3.3.2-9]
-      if (!receivedAliases_ || !receivedAliases_->isValid(*alias))
-        return ReasonCode::topicAliasInvalid;
-      const auto number = static_cast<std::uint16_t>(*alias);
-      if (!publish.topic.empty())
-        receivedAliases_->set(number, publish.topic);
-      else if (publish.topic = receivedAliases_->topic(number); publish.topic.empty())
-        return ReasonCode::protocolError;
-    }
-    fields.expiryInterval = publish.properties.number(mqtt::PropertyId::messageExpiryInterval);
-    if (alias || fields.expiryInterval) {
-      context_.propertyScratch_.clear();
-      mqtt::copyPropertiesExcept(
-          publish.properties,
-          {mqtt::PropertyId::topicAlias, mqtt::PropertyId::messageExpiryInterval},
-          context_.propertyScratch_);
-      fields.properties = mqtt::Properties{context_.propertyScratch_};
-    }
-    fields.received = context_.scheduler.now();
+    if (const std::error_code error = resolveProperties(publish, fields)) return error;
   }
   fields.topic = publish.topic;
   fields.payload = publish.payload;
@@ -266,6 +244,32 @@ std::error_code Client::makeMessage(Packet& packet) {
   publish.topic = packet.message->topic();
   publish.payload = packet.message->payload();
   publish.properties = packet.message->properties();
+  return {};
+}
+
+/// Finds the topic of an alias, and takes out of the properties what ends here.
+std::error_code Client::resolveProperties(mqtt::Publish& publish, broker::MessageFields& fields) {
+  fields.properties = publish.properties;
+  fields.received = context_.scheduler.now();
+  fields.expiryInterval = publish.properties.number(mqtt::PropertyId::messageExpiryInterval);
+  const auto alias = publish.properties.number(mqtt::PropertyId::topicAlias);
+  if (alias) {
+    // [v5:3.2.2-17] [v5:3.2.2-18] [v5:3.3.2-8] [v5:3.3.2-9]
+    if (!receivedAliases_ || !receivedAliases_->isValid(*alias))
+      return ReasonCode::topicAliasInvalid;
+    const auto number = static_cast<std::uint16_t>(*alias);
+    if (!publish.topic.empty())
+      receivedAliases_->set(number, publish.topic);
+    else if (publish.topic = receivedAliases_->topic(number); publish.topic.empty())
+      return ReasonCode::protocolError;
+  }
+  if (alias || fields.expiryInterval) {
+    context_.propertyScratch_.clear();
+    mqtt::copyPropertiesExcept(
+        publish.properties, {mqtt::PropertyId::topicAlias, mqtt::PropertyId::messageExpiryInterval},
+        context_.propertyScratch_);
+    fields.properties = mqtt::Properties{context_.propertyScratch_};
+  }
   return {};
 }
 
@@ -301,15 +305,17 @@ bool mustBeAnswered(const Packet& packet) noexcept {
 
 }  // namespace
 
-void Client::process(std::unique_ptr<PacketSlot> slot) {
+void Client::process(std::unique_ptr<PacketSlot>& slot) {
   Packet& packet = slot->packet;
   const PacketType type = packet.type();
   const bool answerDue = mustBeAnswered(packet);
   const bool finished = stack_->process(
       *this, packet, type, [this, type, answerDue](std::error_code error, bool consumed) {
-        settled(error, answerDue && !consumed, type);
+        const bool unanswered = answerDue && !consumed;
+        if (error || unanswered || parked_ || type == PacketType::connect)
+          settled(error, unanswered, type);
       });
-  if (finished) return context_.releaseSlot(std::move(slot));
+  if (finished) return packet.message.reset();
 
   slot->below = std::move(parked_);
   parked_ = std::move(slot);
@@ -323,6 +329,7 @@ void Client::pauseInput() {
   transport_->pauseReading();
 }
 
+/// A packet has been worked off, and something is to be done about it.
 void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   if (!closing()) {
     if (error) {
@@ -342,6 +349,7 @@ void Client::settled(std::error_code error, bool unanswered, PacketType type) {
   // One that never waited is released by who has it.
   auto slot = unpark(type);
   if (!slot) return;
+  slot->packet.message.reset();
   context_.releaseSlot(std::move(slot));
   // Whoever settled is in the middle of something: the rest is done from the loop.
   resumeDue_ = true;

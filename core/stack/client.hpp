@@ -181,7 +181,7 @@ public:
 
   /// What became of a PUBLISH that was to be sent.
   enum class Sent : std::uint8_t { yes, tooLarge, closed };
-  Sent send(OutgoingPublish publish);
+  Sent send(OutgoingPublish&& publish);
 
   /// Bytes that wait to be written.
   std::size_t outputBytes() const noexcept { return outbox_.bytes(); }
@@ -195,11 +195,12 @@ public:
   /// What this client is owed for its PUBLISHes.
   AckQueue& acknowledgements() noexcept { return acknowledgements_; }
   /// Sends the PUBACK or PUBREC for a PUBLISH that was taken, or refused with a
-  /// failure `code`; called by the queue above. An MQTT 3 client cannot be told
+  /// failure `code`, or the PUBCOMP for a PUBREL; called by the queue above. An
+  /// MQTT 3 client cannot be told
   /// of a failure: what it may not publish is acknowledged and dropped
   /// [v311:3.3.5-2], any other failure closes the connection, so that what was
   /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
-  void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
+  void acknowledge(std::uint16_t packetId, AckKind kind, mqtt::ReasonCode code);
 
   // Ending.
 
@@ -242,11 +243,12 @@ private:
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
-  void receive(std::string_view frame);
+  void receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame);
   std::error_code decode(PacketSlot& slot, std::string_view frame);
   std::error_code makeMessage(Packet& packet);
+  std::error_code resolveProperties(mqtt::Publish& publish, broker::MessageFields& fields);
   void adopt(const mqtt::Connect& connect) noexcept;
-  void process(std::unique_ptr<PacketSlot> slot);
+  void process(std::unique_ptr<PacketSlot>& slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
   std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();

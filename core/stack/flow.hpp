@@ -48,7 +48,8 @@ private:
 
 /// The memory that walks live in: equal blocks, recycled, so that a warm stack
 /// allocates nothing. Counted, because a Deferred may outlive the stack whose
-/// walk it was to settle: the blocks stay until the last one is gone.
+/// walk it was to settle: the blocks stay until the last one is gone. When no
+/// walk is under way and no Deferred is left, what a peak needed is given back.
 class WalkPool : public RefCounted<WalkPool> {
 public:
   /// Room for one walk: its context, its continuation, its bookkeeping.
@@ -72,6 +73,7 @@ public:
     block.ticket = 0;
     block.nextFree = free_;
     free_ = &block;
+    if (used_ == 0 && blocks_.size() > kKeptBlocks && owners() == 1) shrink();
   }
   std::uint64_t issueTicket(Block& block) noexcept { return block.ticket = ++lastTicket_; }
 
@@ -79,7 +81,10 @@ public:
   std::size_t used() const noexcept { return used_; }
 
 private:
+  static constexpr std::size_t kKeptBlocks = 64;
+
   void grow();
+  void shrink() noexcept;
 
   std::vector<std::unique_ptr<Block>> blocks_;
   Block* free_ = nullptr;
@@ -142,7 +147,7 @@ public:
     return *this;
   }
   ~Deferred() {
-    if (walk_) fail(std::make_error_code(std::errc::operation_canceled));
+    if (walk_) drop();
   }
 
   void next() { settle(Flow{Flow::Kind::next}); }
@@ -173,6 +178,9 @@ public:
 
 private:
   friend class Next;
+  friend class Stack;
+  /// Settles nothing.
+  Deferred() = default;
   Deferred(WalkPool& pool, Traversal& walk, WalkPool::Block& block) noexcept
       : pool_{&pool},
         walk_{&walk},
@@ -182,6 +190,7 @@ private:
   void settle(Flow flow) {
     settleWith([flow] { return flow; });
   }
+  void drop();
   template <class Decide>
   static Flow decideOrFail(Traversal& walk, Decide& decide) {
     try {
@@ -193,9 +202,9 @@ private:
   }
 
   IntrusivePtr<WalkPool> pool_;
-  Traversal* walk_;
-  WalkPool::Block* block_;
-  std::uint64_t ticket_;
+  Traversal* walk_ = nullptr;
+  WalkPool::Block* block_ = nullptr;
+  std::uint64_t ticket_ = 0;
 };
 
 /// Passes control on: `return next();`, or on failure `return next(error);`.
@@ -217,6 +226,13 @@ public:
 private:
   friend class Stack;
   explicit Next(Traversal& walk) noexcept : walk_{&walk} {}
+
+  /// What `decide` returns, or what the walk makes of it if that throws.
+  template <class Decide>
+  Flow decided(Decide&& decide) const {
+    return Deferred::decideOrFail(*walk_, decide);
+  }
+
   Traversal* walk_;
 };
 

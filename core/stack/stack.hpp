@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,10 +56,10 @@ public:
   /// middleware deferred, in which case `then` is still to be called.
   template <class Then>
   bool process(Client& client, Packet& packet, mqtt::PacketType type, Then then) {
-    return begin(packetHandlers_[static_cast<std::size_t>(type)], Incoming{client, packet},
-                 [then = std::move(then)](std::error_code error, Incoming& in) mutable {
-                   then(error, in.consumed);
-                 });
+    return !begin(packetHandlers_[static_cast<std::size_t>(type)], Incoming{client, packet},
+                  [then = std::move(then)](std::error_code error, Incoming& in) mutable {
+                    then(error, in.consumed);
+                  });
   }
 
   /// Runs a callback that may be deferred through its handlers, then calls
@@ -67,19 +68,25 @@ public:
   bool execute(Callback callback, Then then) {
     static_assert(Callback::kKind == CallbackKind::deferred,
                   "sync callbacks are run(), not executed");
-    return begin(handlers<Callback>(), std::move(callback), std::move(then));
+    return !begin(handlers<Callback>(), std::move(callback), std::move(then));
   }
 
   /// execute() from within a handler: `return stack.call(callback, next, then)`,
   /// where then(error, callback, next, done) returns that handler's own Flow.
+  ///
+  /// The handler's walk waits only if the called one does: a callback that is
+  /// answered at once costs no Deferred.
   template <class Callback, class Then>
-  Flow call(Callback callback, Next next, Then then) {
-    return next.defer([&](Deferred outer) {
-      execute(std::move(callback), [outer = std::move(outer), next, then = std::move(then)](
-                                       std::error_code error, Callback& ctx) mutable {
-        outer.settleWith([&] { return then(error, ctx, next, Done{}); });
-      });
-    });
+  Flow call(Callback&& callback, Next next, Then&& then) {
+    using Called = std::decay_t<Callback>;
+    static_assert(Called::kKind == CallbackKind::deferred, "sync callbacks are run(), not called");
+    Flow answer = next();
+    auto* const waiting =
+        begin(handlers<Called>(), std::forward<Callback>(callback),
+              Answer<std::decay_t<Then>>{next, std::forward<Then>(then), &answer, {}});
+    if (!waiting) return answer;
+    waiting->then().atOnce = nullptr;
+    return next.defer([&](Deferred outer) { waiting->then().outer = std::move(outer); });
   }
 
   /// Runs a sync callback through its handlers and returns why one stopped it
@@ -142,11 +149,31 @@ private:
     return handler.on(callback, next, Done{});
   }
 
+  /// The continuation of call(): decides for the handler that called.
+  template <class Then>
+  struct Answer {
+    Next next;
+    Then then;
+    Flow* atOnce;    // while call() has not returned
+    Deferred outer;  // from then on
+
+    template <class Callback>
+    void operator()(std::error_code error, Callback& callback) {
+      const auto decide = [&] { return then(error, callback, next, Done{}); };
+      if (atOnce)
+        *atOnce = next.decided(decide);
+      else
+        outer.settleWith(decide);
+    }
+  };
+
   template <class Handler, class Ctx, class Then>
   class Walk;
 
+  /// Begins a walk. Returns it if it waits, null if it is over and gone.
   template <class Handler, class Ctx, class Then>
-  bool begin(const std::vector<Handler*>& list, Ctx ctx, Then then);
+  Walk<Handler, std::decay_t<Ctx>, Then>* begin(const std::vector<Handler*>& list, Ctx&& ctx,
+                                                Then then);
 
   static Next nextOf(Traversal& walk) noexcept { return Next{walk}; }
 
@@ -208,13 +235,18 @@ private:
 template <class Handler, class Ctx, class Then>
 class Stack::Walk final : public Traversal {
 public:
-  Walk(Stack& stack, WalkPool::Block& block, const std::vector<Handler*>& list, Ctx ctx, Then then)
+  template <class Context>
+  Walk(Stack& stack, WalkPool::Block& block, const std::vector<Handler*>& list, Context&& ctx,
+       Then&& then)
       : Traversal{*stack.pool_, block},
         stack_{stack},
         list_{list},
-        ctx_{std::move(ctx)},
+        ctx_{std::forward<Context>(ctx)},
         then_{std::move(then)} {}
 
+  Then& then() noexcept { return then_; }
+
+  /// True if the walk is over, and this object gone.
   bool advance() {  // the hot loop
     for (const std::size_t count = list_.size(); position_ < count; ++position_) {
       const Flow flow = visitGuarded();
@@ -270,16 +302,18 @@ private:
 };
 
 template <class Handler, class Ctx, class Then>
-bool Stack::begin(const std::vector<Handler*>& list, Ctx ctx, Then then) {
+Stack::Walk<Handler, std::decay_t<Ctx>, Then>* Stack::begin(const std::vector<Handler*>& list,
+                                                            Ctx&& ctx, Then then) {
   if (list.empty()) {
     finish(then, {}, ctx);
-    return true;
+    return nullptr;
   }
-  using W = Walk<Handler, Ctx, Then>;
+  using W = Walk<Handler, std::decay_t<Ctx>, Then>;
   static_assert(sizeof(W) <= WalkPool::kBlockBytes,
                 "contexts hold views and pointers: keep them small");
   WalkPool::Block& block = pool_->take();
-  return (new (block.bytes) W{*this, block, list, std::move(ctx), std::move(then)})->advance();
+  W* const walk = new (block.bytes) W{*this, block, list, std::forward<Ctx>(ctx), std::move(then)};
+  return walk->advance() ? nullptr : walk;
 }
 
 }  // namespace mqttstack

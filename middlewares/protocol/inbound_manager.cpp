@@ -79,29 +79,37 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
   const auto& publish = packet.as<mqtt::Publish>();
   if (publish.retain && !state_(client).retainAvailable && client.isV5())
     return next(ReasonCode::retainNotSupported);  // [v5:3.2.2-14]
-  Acknowledgement acknowledgement;
-  if (publish.qos != Qos::atMostOnce) {
-    if (static_cast<std::uint16_t>(publish.qos) > options_.maximumQos)
-      return next(ReasonCode::qosNotSupported);  // [v5:3.2.2-11]
-    broker::IncomingIds& incoming = client.session()->incoming();
-    if (publish.qos == Qos::exactlyOnce) {
-      countFromNowOn(client, publish.packetId);
-      switch (incoming.state(publish.packetId)) {
-        case IncomingState::received:  // [v5:4.3.3-10] [v311:4.3.3-2]
-          client.send(mqtt::Pubrec{publish.packetId, ReasonCode::success, {}});
-          return done();
-        case IncomingState::pending:  // the answer is on its way
-          return done();
-        case IncomingState::absent:
-          break;
-      }
+  if (publish.qos != Qos::atMostOnce) return publishAcknowledged(client, packet, next, done);
+  if (mqtt::isServerTopic(publish.topic)) return done();  // [v5:4.7.2]
+  // Refused or not: there is nobody to tell. [v311:3.3.5-2]
+  return client.stack().call(
+      RelayMessage{packet.message, {}, &client}, next,
+      [](std::error_code, RelayMessage&, Next, Done finish) { return finish(); });
+}
+
+Flow InboundManager::publishAcknowledged(Client& client, const Packet& packet, Next next,
+                                         Done done) {
+  const auto& publish = packet.as<mqtt::Publish>();
+  if (static_cast<std::uint16_t>(publish.qos) > options_.maximumQos)
+    return next(ReasonCode::qosNotSupported);  // [v5:3.2.2-11]
+  if (publish.qos == Qos::exactlyOnce) {
+    countFromNowOn(client, publish.packetId);
+    switch (client.session()->incoming().state(publish.packetId)) {
+      case IncomingState::received:  // [v5:4.3.3-10] [v311:4.3.3-2]
+        client.send(mqtt::Pubrec{publish.packetId, ReasonCode::success, {}});
+        return done();
+      case IncomingState::pending:  // the answer is on its way
+        return done();
+      case IncomingState::absent:
+        break;
     }
-    // [v5:3.3.4-7] MQTT 3 knows no such limit; there, not reading is the answer.
-    if (client.isV5() && receiveMaximumReached(client))
-      return next(ReasonCode::receiveMaximumExceeded);
-    if (publish.qos == Qos::exactlyOnce) incoming.addPending(publish.packetId);
-    acknowledgement = client.acknowledgements().open(client, publish.packetId, publish.qos);
   }
+  // [v5:3.3.4-7] MQTT 3 knows no such limit; there, not reading is the answer.
+  if (client.isV5() && receiveMaximumReached(client))
+    return next(ReasonCode::receiveMaximumExceeded);
+  if (publish.qos == Qos::exactlyOnce) client.session()->incoming().addPending(publish.packetId);
+  Acknowledgement acknowledgement =
+      client.acknowledgements().open(client, publish.packetId, publish.qos);
 
   // Whoever takes the acknowledgement takes it from the context; ours is the one
   // that knows how the walk ended.
@@ -111,18 +119,31 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
     acknowledgement.fail(ReasonCode::notAuthorized);
     return done();
   }
+  RelayMessage message{packet.message, std::move(acknowledgement), &client};
+  if (publish.qos == Qos::exactlyOnce) message.packetId = publish.packetId;
   return client.stack().call(
-      RelayMessage{packet.message, std::move(acknowledgement), &client}, next,
+      std::move(message), next,
       [this, ours = std::move(ours)](std::error_code error, RelayMessage& relay, Next,
                                      Done finish) mutable {
-        // A message that is refused is answered, not the connection closed; at
-        // QoS 0 there is no answer. [v311:3.3.5-2]
-        if (error)
+        // A message that is refused is answered, not the connection closed.
+        // [v311:3.3.5-2]
+        if (error) {
           ours.fail(mqtt::reasonOf(error));
-        else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5())
+          forgetRefused(relay);
+        } else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5()) {
           ours.release(ReasonCode::noMatchingSubscribers);
+        }
         return finish();
       });
+}
+
+/// A QoS 2 message that is refused is over: no PUBREL comes. [v5:4.3.3-9]
+void InboundManager::forgetRefused(const RelayMessage& relay) {
+  if (relay.packetId == 0) return;
+  broker::Session& session = *relay.client->session();
+  if (!session.incoming().stored(relay.packetId)) return;
+  ReleaseIncoming release{session, relay.packetId, {}};
+  relay.client->stack().run(release);
 }
 
 Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done) {
@@ -131,9 +152,17 @@ Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next ne
   // Released before it was acknowledged as received: no order of packets of a
   // client that keeps the rules leads here.
   if (state == IncomingState::pending) return next(ReasonCode::protocolError);
+  const bool stored = incoming.stored(pubrel.packetId);
   incoming.remove(pubrel.packetId);
   countFromNowOn(client, pubrel.packetId);
   // [v5:4.3.3-11] [v311:4.3.3-2]
+  if (stored) {
+    ReleaseIncoming release{
+        *client.session(), pubrel.packetId,
+        client.acknowledgements().open(client, pubrel.packetId, AckKind::pubcomp)};
+    client.stack().run(release);
+    return done();
+  }
   client.send(mqtt::Pubcomp{
       pubrel.packetId,
       state == IncomingState::absent ? ReasonCode::packetIdentifierNotFound : ReasonCode::success,

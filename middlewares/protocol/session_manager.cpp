@@ -67,10 +67,12 @@ private:
   bool open() {
     if (const std::error_code error = manager_.negotiate(client_, connect_, terms_))
       return stepDone(error), true;
-    client_.stack().execute(OpenSession{client_, client_.clientId(), connect_.cleanStart},
-                            [self = sharedFrom(*this)](std::error_code error, OpenSession& opened) {
-                              self->opened(error, opened);
-                            });
+    client_.stack().execute(
+        OpenSession{client_, client_.clientId(), connect_.cleanStart, terms_.sessionExpiry,
+                    connect_.will ? &*connect_.will : nullptr},
+        [self = sharedFrom(*this)](std::error_code error, OpenSession& opened) {
+          self->opened(error, opened);
+        });
     return true;
   }
 
@@ -78,9 +80,10 @@ private:
     if (!error && !opened.session) error = ReasonCode::serverUnavailable;
     if (error) return stepDone(error);
     client_.setSession(opened.session);
-    if (client_.closing())  // it vanished meanwhile, and connectionLost has passed
+    if (client_.closing()) {  // it vanished meanwhile, and connectionLost has passed
+      if (!opened.present) opened.session->setExpiryInterval(0);  // it never knew of it
       return manager_.suspend(client_), stepDone(ReasonCode::unspecifiedError);
-    opened.session->setExpiryInterval(terms_.sessionExpiry);
+    }
     present_ = opened.present;
     if (connect_.cleanStart) {
       stage_ = Stage::clear;  // [v5:3.1.2-4] [v311:3.1.2-6]
@@ -252,7 +255,7 @@ Flow SessionManager::on(SubscribeTopic& subscribe, Next next, Done) {
   options.qos = subscribe.grantedQos();
   return subscribe.client.stack().call(
       StoreSubscription{subscribe.session, subscribe.session.clientId(), subscribe.filter, options,
-                        subscribe.identifier},
+                        subscribe.identifier, subscribe.existed},
       next,
       [](std::error_code error, StoreSubscription&, Next proceed, Done) { return proceed(error); });
 }

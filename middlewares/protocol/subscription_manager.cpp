@@ -70,6 +70,16 @@ std::error_code SubscriptionManager::judge(const mqtt::Subscribe& subscribe) con
   return {};
 }
 
+/// Calls stored(error) as soon as what was done to the session is safe: at once
+/// if it ends with the connection.
+template <class Stored>
+void SubscriptionManager::whenStored(Client& client, Stored stored) {
+  if (!client.session()->durable()) return stored(std::error_code{});
+  client.stack().execute(
+      AwaitStored{client, *client.session()},
+      [stored = std::move(stored)](std::error_code error, AwaitStored&) mutable { stored(error); });
+}
+
 class SubscriptionManager::Subscribing final : public Sequence {
 public:
   Subscribing(const SubscriptionManager& manager, Client& client, const mqtt::Subscribe& subscribe,
@@ -103,6 +113,15 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) { self->answer(why); });
+  }
+
+  /// A subscription that could not be stored has been undone. [v5:3.8.4-7]
+  void answer(std::error_code error) {
+    if (error)
+      for (char& code : codes_)
+        if (!mqtt::isFailure(static_cast<ReasonCode>(code)))
+          code = static_cast<char>(mqtt::reasonOf(error));
     // [v5:3.8.4-1] [v5:3.8.4-2] [v5:2.2.1-6] [v311:3.8.4-1] [v311:3.8.4-2] [v311:2.3.1-7]
     client_.send(mqtt::Suback{packetId_, codes_, {}});
     later_.done();
@@ -140,9 +159,12 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
-    // [v5:3.10.4-4] [v5:3.10.4-5] [v311:3.10.4-4] [v311:3.10.4-5]
-    client_.send(mqtt::Unsuback{packetId_, codes_, {}});
-    later_.done();
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) {
+      if (why) return self->later_.fail(why);
+      // [v5:3.10.4-4] [v5:3.10.4-5] [v311:3.10.4-4] [v311:3.10.4-5]
+      self->client_.send(mqtt::Unsuback{self->packetId_, self->codes_, {}});
+      self->later_.done();
+    });
   }
 
   Client& client_;

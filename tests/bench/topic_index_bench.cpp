@@ -63,18 +63,18 @@ std::string matchingTopicOf(std::size_t i) {
 
 void measureMatches(const char* label, TopicIndex& index, const std::vector<std::string>& topics,
                     std::size_t rounds) {
-  MatchList matches;
+  std::vector<Match> matches;
   std::size_t found = 0;
   for (const std::string& topic : topics) {
     matches.clear();
-    index.match(topic, matches);
+    index.match(topic, [&](const Match& match) { matches.push_back(match); });
   }
   double best = 0;
   for (std::size_t round = 0; round < rounds; ++round) {
     const double start = now();
     for (const std::string& topic : topics) {
       matches.clear();
-      index.match(topic, matches);
+      index.match(topic, [&](const Match& match) { matches.push_back(match); });
       found += matches.size();
     }
     const double taken = nanosecondsSince(start, topics.size());

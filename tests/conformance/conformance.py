@@ -113,11 +113,18 @@ def collect(tables):
 
     for _, path, text in files("tests"):
         counted = 0
+        case = ""
         for run in LITERALS.finditer(text):
             name = "".join(LITERAL.findall(run[0]))
+            if text[:run.start()].rstrip().endswith("TEST_CASE("):
+                case = " ".join(TAG.sub("", name).split())
             tags = TAG.findall(name)
             counted += sum(1 for tag in tags if not SECTION.match(tag[1]))
             label = " ".join(TAG.sub("", name).split())
+            if text[:run.start()].rstrip().endswith("SECTION("):
+                label = f"{case}: {label}"
+            elif path.startswith("tests/support/"):
+                label = f"in the corpus of packets: {label}"
             for tag in tags:
                 if statement := named(path, tag):
                     add_once(statement.tests, (label, path))

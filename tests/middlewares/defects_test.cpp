@@ -70,7 +70,7 @@ TEST_CASE("D-5: packets of one client are processed one after the other", "[defe
   CHECK_FALSE(peer.paused());
 }
 
-TEST_CASE("D-6: subscriptions are restored, each session its own", "[defects]") {
+TEST_CASE("D-6: subscriptions are restored, each session its own [v311:3.1.3-2]", "[defects]") {
   Scene broker;
   for (const char* name : {"a", "b"}) {
     Peer peer = broker.resume(name);

@@ -16,7 +16,7 @@ mkdir "$work/rpm"
 rpm2cpio "$rpm" | (cd "$work/rpm" && cpio --quiet -idm)
 
 # The libraries that other distributions have under the same names.
-readonly libraries='^(libc|libm|libgcc_s|libstdc\+\+|libargon2|libcrypt|libcrypto|libssl|ld-linux[a-z0-9-]*)\.so\.'
+readonly libraries='^(libc|libm|libgcc_s|libstdc\+\+|libargon2|libcrypt|libcrypto|libcurl|libsqlite3|libssl|ld-linux[a-z0-9-]*)\.so\.'
 only_common_libraries() {
   local foreign
   foreign=$(grep '\.so\.' "$work/requires" | grep -vE "$libraries") || return 0
@@ -25,6 +25,7 @@ only_common_libraries() {
 rpm -qp --requires "$rpm" >"$work/requires"
 check "the rpm says which libraries it needs" grep '^libssl.so.3()' "$work/requires"
 check "the rpm needs no library that only Debian calls so" only_common_libraries
+check "nor a version of a symbol that only Debian has" refused grep -E 'CURL_|DEBIAN' "$work/requires"
 check "the rpm runs on distributions since 2022" refused grep -E '(GLIBC_2\.(3[6-9]|[4-9][0-9])|GLIBCXX_3\.4\.(3[1-9]|[4-9][0-9]))\)' \
   "$work/requires"
 check "both packages have the same program" cmp "$work/deb/usr/bin/mqtt-stackd" "$work/rpm/usr/bin/mqtt-stackd"
@@ -43,7 +44,7 @@ manual=$(zcat "$work/deb/usr/share/man/man8/mqtt-stackd.8.gz" | sed 's/\\//g')
 program() { "$work/deb/usr/bin/mqtt-stackd" "$@"; }
 manual_has_every_flag() {
   local command word
-  for command in '' check describe list-middlewares; do
+  for command in '' $(program --help | sed -n '/^Subcommands:/,$s/^  \([^ ]*\) .*/\1/p'); do
     # shellcheck disable=SC2086
     for word in $(program $command --help | grep -oE '^  -[-a-zA-Z,]+' | tr -d ' ' | tr , '\n') $command; do
       grep -qE -- "(^|[^a-z-])$word([^a-z-]|$)" <<<"$manual" || { echo "mqtt-stackd(8) does not have $word" && return 1; }

@@ -20,7 +20,7 @@ refuses_to_start() {  # refuses_to_start NAME EXIT-CODE
   check "$1: the service does not start" refused in_machine systemctl restart mqtt-stackd
   check "$1: the reason is said as the document has it" says_quote "said-$1" journal
   check "$1: the exit code is $2" equal "$2" property ExecMainStatus
-  in_machine systemctl stop --quiet mqtt-stackd 2>&1
+  in_machine systemctl stop --quiet mqtt-stackd 2>/dev/null
   in_machine install -m 640 /opt/original.toml "$config"
 }
 edit() { in_machine sed -i -E "$@" "$config"; }

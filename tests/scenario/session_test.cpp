@@ -33,7 +33,8 @@ bool tellsSession(Version version) { return version != Version::v31; }
 
 TEST_CASE(
     "a stored session is resumed with its subscriptions [v311:3.1.2-4] [v311:3.2.2-2] [v5:3.1.2-5] "
-    "[v5:3.1.2-23] [v5:3.2.2-3] [v5:3.1.2-6] [v311:3.2.2-3] [v311:4.1.0-1] [original:9.32]",
+    "[v5:3.1.2-23] [v5:3.2.2-3] [v5:3.1.2-6] [v311:3.2.2-3] [v311:4.1.0-1] [original:9.32] "
+    "[v5:3.1.3-2] [v311:3.1.3-2]",
     "[session]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);

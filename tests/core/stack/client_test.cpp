@@ -198,7 +198,7 @@ TEST_CASE("DISCONNECT is told once, and nothing follows it [v5:3.14.4-1]", "[cli
   CHECK_FALSE(client.send(mqtt::Pingresp{}));
   CHECK_FALSE(client.send(mqtt::Puback{1, ReasonCode::success, {}}));
   CHECK(client.send(OutgoingPublish{}) == Client::Sent::closed);
-  client.acknowledge(1, mqtt::Qos::atLeastOnce, ReasonCode::success);
+  client.acknowledge(1, AckKind::puback, ReasonCode::success);
   CHECK(broker.lost == 0);
   peer.send(hex("C0 00"));
   const auto packets = peer.packets();

@@ -379,5 +379,35 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a message that was sent once is sent again, expired or not [v5:4.3.3-7]",
+          "[outbound_manager]") {
+  ProtocolBroker broker;
+  const unsigned qos = GENERATE(1U, 2U);
+  Peer peer = join(broker, Version::v5, persistent(Version::v5, "a"));
+  subscribe(peer, "t", 2);
+  Peer publisher = join(broker, Version::v5, "publisher");
+  publish(publisher, {.topic = "t",
+                      .payload = "x",
+                      .qos = qos,
+                      .properties = {property(PropertyId::messageExpiry, 10)}});
+  CHECK(said(peer).size() == 1);
+  peer.reset();
+  broker.advance(std::chrono::seconds{60});
+  peer = join(broker, Version::v5, persistent(Version::v5, "a"));
+  const Lines again = said(peer);
+  REQUIRE(again.size() == 1);
+  CHECK(again.front().starts_with("PUBLISH t 'x' q" + std::to_string(qos) + " #1 dup"));
+}
+
+TEST_CASE("a topic may have 65,535 bytes [v311:4.7.3-3] [v5:4.7.3-3]", "[outbound_manager]") {
+  ProtocolBroker broker;
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  const std::string topic(65'535, 't');
+  Peer peer = join(broker, version, "a");
+  subscribe(peer, topic);
+  publish(peer, {.topic = topic, .payload = "x"});
+  CHECK(said(peer) == Lines{"PUBLISH " + topic + " 'x'"});
+}
+
 }  // namespace
 }  // namespace mqttstack::test

@@ -49,9 +49,10 @@ class Peer {
       clientId, reconnectPeriod: 0, ...protocol, ...session, ...trust, ...options,
     });
     peer.client.on('message', (topic, payload, packet) => {
+      const message = { ...packet, topic };  // the packet may have an alias only
       const next = peer.waiting.shift();
-      if (next) next(packet);
-      else peer.messages.push(packet);
+      if (next) next(message);
+      else peer.messages.push(message);
     });
     peer.connack = await within(new Promise((resolve, reject) => {
       peer.client.once('connect', resolve);

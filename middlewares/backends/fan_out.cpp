@@ -1,0 +1,109 @@
+#include "middlewares/backends/fan_out.hpp"
+
+#include <cstdint>
+#include <utility>
+
+#include "core/stack/client.hpp"
+#include "core/stack/stack.hpp"
+
+namespace mqttstack {
+namespace {
+
+constexpr std::chrono::milliseconds kSlice{5};
+constexpr std::size_t kLookEvery = 256;  // deliveries, at the clock
+
+}  // namespace
+
+/// A message on its way, and who is still to get it.
+struct FanOut::Rest {
+  Deferred later;
+  RelayMessage& relay;  // while `later` waits
+  std::unique_ptr<broker::Recipients> recipients;
+  std::span<const broker::Recipient> all;
+  std::size_t position;
+  Stack& home;
+};
+
+FanOut::FanOut(const Clock& clock, LoopExecutor& loop) : clock_{clock}, loop_{loop} {}
+
+FanOut::~FanOut() = default;
+
+void FanOut::clear() noexcept { waiting_.clear(); }
+
+/// For one relay; depth_ is to be lowered when its walk is over.
+broker::Recipients& FanOut::takeList() {
+  if (depth_ == recipients_.size()) recipients_.push_back(std::make_unique<broker::Recipients>());
+  return *recipients_[depth_++];
+}
+
+Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home, Next next) {
+  broker::Recipients& recipients = takeList();
+  const std::span<const broker::Recipient> all = recipients.collect(index, *relay.message);
+  std::size_t position = 0;
+  const bool finished = deliverSlice(relay, all, position, home, kLookEvery);
+  --depth_;
+  if (finished) {
+    recipients.clear();
+    tellPublisher(relay);
+    return next();
+  }
+  auto taken = std::exchange(recipients_[depth_], std::make_unique<broker::Recipients>());
+  return next.defer([&](Deferred later) {
+    waiting_.push_back(std::make_shared<Rest>(
+        Rest{std::move(later), relay, std::move(taken), all, position, home}));
+    loop_.post([this, rest = std::weak_ptr{waiting_.back()}] {
+      if (const auto kept = rest.lock()) goOn(kept);
+    });
+  });
+}
+
+bool FanOut::deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& home) {
+  broker::Recipients& recipients = takeList();
+  std::size_t position = 0;
+  deliverSlice(relay, recipients.collect(index, *relay.message), position, home, SIZE_MAX);
+  --depth_;
+  recipients.clear();
+  return !tellPublisher(relay);
+}
+
+void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
+  const bool given = rest->later.waiting();  // and so there still is a message
+  if (given && !deliverSlice(rest->relay, rest->all, rest->position, rest->home, kLookEvery))
+    return loop_.post([this, again = std::weak_ptr{rest}] {
+      if (const auto kept = again.lock()) goOn(kept);
+    });
+  std::erase(waiting_, rest);
+  if (given) tellPublisher(rest->relay);
+  rest->later.next();
+}
+
+/// Delivers until all have got it, then returns true, or until time is up. The
+/// clock is looked at every so many deliveries.
+bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
+                          std::size_t& position, Stack& home, std::size_t lookEvery) {
+  const std::size_t first = position;
+  const TimePoint end = all.size() - first > lookEvery ? clock_.now() + kSlice : TimePoint::max();
+  const bool outer = std::exchange(rejected_, false);
+  while (position < all.size()) {
+    if (position != first && (position - first) % lookEvery == 0 && clock_.now() >= end) break;
+    const broker::Recipient& recipient = all[position++];
+    broker::Session& session = *recipient.session;
+    if (session.ended()) continue;
+    ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
+                           recipient.subscriptionIds};
+    (session.stack() ? *session.stack() : home).run(forward);
+    ++relay.matched;
+  }
+  relay.rejected = relay.rejected || rejected_;
+  rejected_ = outer;
+  return position == all.size();
+}
+
+/// True if it can be told that a session had no room; MQTT 3 has no way to say so.
+bool FanOut::tellPublisher(RelayMessage& relay) {
+  const bool told = relay.rejected && relay.client && relay.client->isV5();
+  if (told) relay.acknowledgement.share().fail(mqtt::ReasonCode::quotaExceeded);
+  return told;
+}
+
+}  // namespace mqttstack
