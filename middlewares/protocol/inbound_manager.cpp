@@ -81,7 +81,7 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
     return next(ReasonCode::retainNotSupported);  // [v5:3.2.2-14]
   if (publish.qos != Qos::atMostOnce) return publishAcknowledged(client, packet, next, done);
   if (mqtt::isServerTopic(publish.topic)) return done();  // [v5:4.7.2]
-  // Refused or not: there is nobody to tell. [v5:3.3.5-2] [v311:3.3.5-2]
+  // Refused or not: there is nobody to tell. [v311:3.3.5-2]
   return client.stack().call(
       RelayMessage{packet.message, {}, &client}, next,
       [](std::error_code, RelayMessage&, Next, Done finish) { return finish(); });
