@@ -11,6 +11,7 @@
 #include "app/daemon.hpp"
 #include "app/user_access.hpp"
 #include "core/mqtt/text.hpp"
+#include "core/net/tls_files.hpp"
 
 namespace mqttstack {
 namespace {
@@ -32,7 +33,13 @@ public:
       if (!listener.tls) continue;
       check(listener.tlsSection.valueAt("certificate"), listener.tls->certificate);
       check(listener.tlsSection.valueAt("key"), listener.tls->key);
-      check(listener.tlsSection.valueAt("client_ca"), listener.tls->clientCa);
+      for (const auto& file : net::certificatesIn(listener.tls->clientCa))
+        check(listener.tlsSection.valueAt("client_ca"), file);
+      check(listener.tlsSection.valueAt("client_crl"), listener.tls->clientCrl);
+      for (const SniConfig& each : listener.sni) {
+        check(each.section.valueAt("certificate"), each.settings.certificate);
+        check(each.section.valueAt("key"), each.settings.key);
+      }
     }
     for (const InstanceConfig& instance : config_.instances)
       if (registry.has(instance.type)) checkPaths(instance.section, registry.info(instance.type));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <iostream>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <openssl/crypto.h>
@@ -11,6 +12,7 @@
 #include "app/describe.hpp"
 #include "app/man_page.hpp"
 #include "app/manual.hpp"
+#include "app/passwd_command.hpp"
 #include "app/run_command.hpp"
 #include "core/mqtt/text.hpp"
 
@@ -25,6 +27,7 @@ struct Arguments {
   bool toml = false;
   bool man = false;
   std::string describedName;
+  PasswdArguments passwd;
 };
 
 std::string version() {
@@ -67,6 +70,35 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
       mqtt::printable(arguments.describedName),
       helpWithName(arguments.describedName, describableNames(registry), "there are:"));
   return ExitCode::usage;
+}
+
+CLI::App& addPasswd(CLI::App& app, PasswdArguments& arguments) {
+  CLI::App& passwd = *app.add_subcommand(
+      "passwd", "Change a password file: set a user's password, or take a user out");
+  passwd.add_option("FILE", arguments.file, "The password file; made if there is none")->required();
+  passwd.add_option("USER", arguments.user,
+                    "Whose password to set; it is asked for, or read from standard input");
+  passwd.add_flag("-d,--delete", arguments.remove, "Take the user out instead");
+  passwd.add_flag("-b,--batch", arguments.batch,
+                  "Set the users of standard input, one a line as \"name:password\"");
+  passwd
+      .add_option("-i,--import", arguments.importedFile,
+                  "Bring in the users of a password file of mosquitto")
+      ->type_name("FILE");
+  std::vector<std::string> methods;
+  for (const auto& [name, method] : passwdMethods()) methods.push_back(name);
+  passwd
+      .add_option("-m,--method", arguments.method,
+                  "How to hash: yescrypt (the default), or scram-sha-256 for clients that log in "
+                  "by SCRAM, or another")
+      ->check(CLI::IsMember(methods))
+      ->type_name("METHOD");
+  passwd
+      .add_option("--cost", arguments.cost,
+                  "Of the method: yescrypt 1 to 11, SCRAM iterations, bcrypt 5 to 18, SHA-512 "
+                  "rounds")
+      ->type_name("N");
+  return passwd;
 }
 
 }  // namespace
@@ -114,6 +146,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
                         "Print the whole reference as the manual page mqtt-stackd.toml(5)");
   CLI::App* listApp = app.add_subcommand("list-middlewares", "The same as describe without a name");
 
+  CLI::App& passwdApp = addPasswd(app, arguments.passwd);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -124,6 +158,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
     std::cout << describeAll(registry);
     return ExitCode::success;
   }
+  if (passwdApp.parsed())
+    return runPasswd(arguments.passwd, STDIN_FILENO, std::cin, std::cout, std::cerr);
   if (!arguments.test && !checkApp->parsed()) return runBroker(arguments.run, registry);
   arguments.check.configFile = arguments.run.configFile;
   return checkConfiguration(arguments.check, registry);

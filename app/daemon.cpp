@@ -21,6 +21,8 @@ constexpr int kLastTurns = 100;
 /// What the service manager is asked to wait for one step of starting or ending,
 /// which may have to read much or to wait for a name server.
 constexpr std::chrono::seconds kStepTime{90};
+/// How often files are looked at that may change while the broker runs.
+constexpr std::chrono::seconds kFileWatchInterval{2};
 
 ExitCode exitCodeFor(const net::ListenError& error) {
   return error.code == std::errc::permission_denied ? ExitCode::permission : ExitCode::addressInUse;
@@ -52,7 +54,8 @@ Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& lo
                   purpose == Purpose::check},
                  report},
       plans_{planListeners(config, pipelines_, report)},
-      inherited_(plans_.size()) {}
+      inherited_(plans_.size()),
+      fileWatch_{scheduler_, kFileWatchInterval} {}
 
 Daemon::~Daemon() = default;
 
@@ -88,7 +91,9 @@ ExitCode Daemon::run() {
   if (started != ExitCode::success) return started;
   heartbeat_.start();
   memoryReturn_.start();
+  watchFiles();
   if (!gaveUp_) io_.run();
+  fileWatch_.stop();
   if (!gaveUp_) sayGoodbye();
   heartbeat_.stop();
   if (!atOnce_) manager_.extendTimeout(kStepTime, "stopping the middlewares");
@@ -224,6 +229,54 @@ void Daemon::reload() {
   manager_.reloading();
   heartbeat_.setNotice(onReload_());
   heartbeat_.start();
+}
+
+/// Files that change are read anew as for a hangup signal, but only those, and
+/// nothing is said to the service manager.
+void Daemon::watchFiles() {
+  for (std::size_t i = 0; i < plans_.size(); ++i) {
+    if (!plans_[i]->tls) continue;
+    fileWatch_.add([this, i] { return net::filesOf(*plans_[i]->tls); },
+                   [this, i] {
+                     if (const std::string problem = reloadTls(i); !problem.empty())
+                       return listenerLog_.error("{}", problem);
+                     listenerLog_.info(
+                         "listener \"{}\": TLS files have changed; new connections use them",
+                         mqtt::printable(plans_[i]->policy.name));
+                   });
+  }
+  for (const Pipelines::Reader& reader : pipelines_.readers())
+    fileWatch_.add([files = reader.files] { return files; },
+                   [this, name = reader.instance] {
+                     ConfigReport report;
+                     pipelines_.reload(name, report);
+                     report.log(log_, config_.source);
+                     if (!report.hasErrors())
+                       log_.info("files of \"{}\" have changed and were read anew",
+                                 mqtt::printable(name));
+                   });
+  fileWatch_.start();
+}
+
+void Daemon::reloadFiles(ConfigReport& report) {
+  pipelines_.reload(report);
+  for (std::size_t i = 0; i < plans_.size(); ++i)
+    if (plans_[i]->tls)
+      if (std::string problem = reloadTls(i); !problem.empty())
+        report.error({}, std::move(problem), {}, Fault::data);
+  fileWatch_.settle();
+}
+
+/// Either everything about it is new for the connections to come, or nothing is,
+/// and the reason is returned.
+std::string Daemon::reloadTls(std::size_t index) {
+  auto context = loadTlsAnew(*plans_[index]);
+  if (context) {
+    listeners_[index]->setTls(std::move(context).value());
+    return {};
+  }
+  return fmt::format("listener \"{}\" goes on with the TLS files it has: {}",
+                     mqtt::printable(plans_[index]->policy.name), context.error());
 }
 
 /// Tells the clients that the server shuts down, and runs the loop until they

@@ -11,6 +11,7 @@
 
 #include "app/config.hpp"
 #include "app/exit_codes.hpp"
+#include "app/file_watch.hpp"
 #include "app/heartbeat.hpp"
 #include "app/inherited_sockets.hpp"
 #include "app/listeners.hpp"
@@ -57,8 +58,9 @@ public:
   /// what went wrong, in a sentence for the status; empty if nothing did.
   void onReload(std::function<std::string()> action) { onReload_ = std::move(action); }
 
-  /// Has the middlewares read their files anew (see Reloadable). For onReload.
-  void reloadMiddlewares(ConfigReport& report) { pipelines_.reload(report); }
+  /// Has the middlewares read their files anew (see Reloadable), and the
+  /// listeners their certificates. For onReload.
+  void reloadFiles(ConfigReport& report);
 
   /// Starts the middlewares, opens the listeners, and serves clients until
   /// SIGTERM or SIGINT comes. Everything that went wrong was logged; what kept it
@@ -85,6 +87,8 @@ private:
   void awaitSignal();
   void onSignal(int signal);
   void reload();
+  void watchFiles();
+  std::string reloadTls(std::size_t index);
   void sayGoodbye();
   void giveUp();
 
@@ -107,6 +111,7 @@ private:
   std::vector<std::unique_ptr<ListenerPlan>> plans_;
   std::vector<std::vector<net::Descriptor>> inherited_;  // for each plan; empty: it opens its own
   std::vector<std::unique_ptr<net::Listener>> listeners_;
+  FileWatch fileWatch_;
   asio::signal_set signals_{io_};
   bool stopping_ = false;
   bool atOnce_ = false;

@@ -155,7 +155,7 @@ constexpr std::string_view kPackagedBegin =
 # with # and no space behind it are a second way in, for the network: TLS, users, and what each of
 # them may do. Take away their # when you have made these three, beside this file:
 #
-#   the users         echo "alice:$(openssl passwd -6)" >> passwd && chmod 640 passwd
+#   the users         mqtt-stackd passwd passwd alice && chmod 640 passwd
 #   their rights      printf '%s\n' 'user alice' 'topic readwrite home/#' >> acl
 #   the certificate   server.crt and server.key, in PEM: from your authority, or for a trial
 #                     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
@@ -203,8 +203,15 @@ std::string exampleValue(std::string_view middleware, const OptionInfo& option) 
     std::string_view option;
     std::string_view value;
   };
-  constexpr std::array<Example, 9> kExamples{
+  constexpr std::array<Example, 16> kExamples{
       {{"acl_file", "path", "\"acl\""},
+       {"http_auth", "authenticate_url", "\"https://auth.example.org/mqtt\""},
+       {"http_auth", "authorize_url", "\"https://auth.example.org/mqtt\""},
+       {"http_auth", "ca_file", "\"ca.crt\""},
+       {"http_auth", "authorization_file", "\"http.token\""},
+       {"jwt_auth", "public_key", "\"issuer.pem\""},
+       {"jwt_auth", "secret", "\"jwt.secret\""},
+       {"jwt_auth", "jwks", "\"jwks.json\""},
        {"listener", "bind", "\"127.0.0.1:1883\""},
        {"listener", "name", "\"local\""},
        {"listener", "tls", "{ certificate = \"server.crt\", key = \"server.key\" }"},

@@ -308,12 +308,38 @@ bool Pipelines::start(ConfigReport& report) {
 
 void Pipelines::reload(ConfigReport& report) {
   Diagnostics diagnostics;
-  for (const Instance& each : instances_) {
-    diagnostics.setPlace({{}, each.name, {}});
-    if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
-      reloadable->reload(diagnostics);
-  }
+  for (const Instance& each : instances_) reload(each, diagnostics);
   file(diagnostics, report);
+}
+
+void Pipelines::reload(std::string_view name, ConfigReport& report) {
+  Diagnostics diagnostics;
+  if (const Instance* found = instance(name)) reload(*found, diagnostics);
+  file(diagnostics, report);
+}
+
+void Pipelines::reload(const Instance& each, Diagnostics& diagnostics) {
+  diagnostics.setPlace({{}, each.name, {}});
+  if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
+    reloadable->reload(diagnostics);
+}
+
+std::vector<Pipelines::Reader> Pipelines::readers() const {
+  std::vector<Reader> all;
+  for (const Instance& each : instances_) {
+    const InstanceConfig* config = config_.instance(each.name);
+    if (!config || !dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
+    Reader reader{each.name, {}};
+    for (const OptionInfo& option : services_.registry.info(each.type).options) {
+      const ConfigEntry* entry = config->section.table.find(option.name);
+      std::filesystem::path path;
+      if (option.type == "path" && entry &&
+          detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
+        reader.files.push_back(std::move(path));
+    }
+    if (!reader.files.empty()) all.push_back(std::move(reader));
+  }
+  return all;
 }
 
 void Pipelines::stop() noexcept {

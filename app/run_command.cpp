@@ -80,7 +80,7 @@ public:
     }
 
     sink_ = makeLogSink(logSettings(config.log, options_));
-    daemon_.reloadMiddlewares(report);
+    daemon_.reloadFiles(report);
     report.log(log_, config.source);
     if (report.hasErrors()) return refuse(firstError(report, config.source));
     const std::vector<std::string> changes = changesThatNeedRestart(running_, config);

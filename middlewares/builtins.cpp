@@ -15,6 +15,9 @@
 #include "middlewares/security/acl_file.hpp"
 #include "middlewares/security/authentication.hpp"
 #include "middlewares/security/authorization.hpp"
+#include "middlewares/security/client_certificate.hpp"
+#include "middlewares/security/http_auth.hpp"
+#include "middlewares/security/jwt_auth.hpp"
 #include "middlewares/security/password_file.hpp"
 #include "middlewares/security/rate_limit.hpp"
 
@@ -24,8 +27,11 @@ void registerBuiltins(Registry& registry) {
   registry.add<AclFile>();
   registry.add<Authentication>();
   registry.add<Authorization>();
+  registry.add<ClientCertificate>();
   registry.add<Connection>();
+  registry.add<HttpAuth>();
   registry.add<InboundManager>();
+  registry.add<JwtAuth>();
   registry.add<KeepAlive>();
   registry.add<LastWill>();
   registry.add<MemoryBackend>();

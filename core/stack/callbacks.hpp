@@ -125,16 +125,18 @@ struct AuthorizePacket {
 
 /// May this identity read that message? Must have no side effect and answers
 /// at once, or the order of deliveries would break. Executed by authorization
-/// for each delivery, also of retained messages.
+/// for each delivery, also of retained messages; for these it asks about the
+/// author as well.
 struct AuthorizeDelivery {
   static constexpr std::string_view kName = "authorizeDelivery";
   static constexpr CallbackKind kKind = CallbackKind::sync;
 
   const broker::Identity& identity;
   const broker::Message& message;
-  /// The message is sent as a retained one: its author must still be allowed to
-  /// publish it, or it would outlive that right.
-  bool retained = false;
+  /// The identity is the author of a retained message, and the question whether
+  /// it may publish that still: a message must not outlive the right to have said
+  /// it.
+  bool asAuthor = false;
 
   Verdict verdict{};  ///< out
 };

@@ -1,6 +1,8 @@
 #include "middlewares/backends/identity_text.hpp"
 
 #include <array>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace mqttstack {
@@ -8,7 +10,14 @@ namespace mqttstack {
 namespace {
 
 constexpr std::string_view kAnonymous = "anonymous";
-constexpr std::size_t kFields = 6;  // in front of the groups
+constexpr std::size_t kFields = 6;  // in front of groups and rights
+
+// What the fields behind begin with.
+constexpr char kGroup = 'g';
+constexpr char kRights = 'r';  // there are any, if only none
+constexpr char kPublish = 'p';
+constexpr char kSubscribe = 's';
+constexpr char kBoth = 'b';
 
 void append(std::string& text, std::string_view field) {
   for (const char c : field) {
@@ -21,6 +30,31 @@ void append(std::string& text, std::string_view field) {
     else
       text += c;
   }
+}
+
+void append(std::string& text, char kind, std::string_view field) {
+  text += '\t';
+  text += kind;
+  append(text, field);
+}
+
+/// Adds a group or a right; false if the field is neither.
+bool take(std::string&& field, broker::IdentityFields& identity,
+          std::optional<std::vector<broker::Grant>>& grants) {
+  if (field.empty()) return false;
+  const char kind = field.front();
+  field.erase(0, 1);
+  if (kind == kGroup) {
+    identity.groups.push_back(std::move(field));
+    return true;
+  }
+  if (kind == kRights && field.empty() && !grants) {
+    grants.emplace();
+    return true;
+  }
+  if (!grants || (kind != kPublish && kind != kSubscribe && kind != kBoth)) return false;
+  grants->push_back({std::move(field), kind != kSubscribe, kind != kPublish});
+  return true;
 }
 
 /// The fields without their escapes; none if an escape is none.
@@ -52,10 +86,11 @@ std::string identityToText(const broker::Identity& identity) {
     if (i != 0) text += '\t';
     append(text, fields[i]);
   }
-  for (const std::string& group : identity.groups()) {
-    text += '\t';
-    append(text, group);
-  }
+  for (const std::string& group : identity.groups()) append(text, kGroup, group);
+  if (!identity.grants()) return text;
+  append(text, kRights, {});
+  for (const broker::Grant& grant : *identity.grants())
+    append(text, !grant.subscribe ? kPublish : grant.publish ? kBoth : kSubscribe, grant.filter);
   return text;
 }
 
@@ -71,8 +106,11 @@ std::optional<broker::IdentityFields> identityFromText(std::string_view text) {
   identity.listener = std::move((*fields)[3]);
   identity.certificateName = std::move((*fields)[4]);
   identity.anonymous = !anonymous.empty();
-  identity.groups.assign(std::make_move_iterator(fields->begin() + kFields),
-                         std::make_move_iterator(fields->end()));
+  std::optional<std::vector<broker::Grant>> grants;
+  for (std::size_t i = kFields; i < fields->size(); ++i)
+    if (!take(std::move((*fields)[i]), identity, grants)) return std::nullopt;
+  if (grants)
+    identity.grants = std::make_shared<const std::vector<broker::Grant>>(std::move(*grants));
   return identity;
 }
 

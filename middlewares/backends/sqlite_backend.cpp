@@ -24,7 +24,8 @@ std::filesystem::path stateDirectory() {
   }
   if (::geteuid() == 0) return "/var/lib/mqtt-stackd";
   if (const auto state = named("XDG_STATE_HOME"); !state.empty()) return state / "mqtt-stackd";
-  return named("HOME") / ".local/state/mqtt-stackd";
+  if (const auto home = named("HOME"); !home.empty()) return home / ".local/state/mqtt-stackd";
+  return "/var/lib/mqtt-stackd";
 }
 
 }  // namespace

@@ -78,7 +78,10 @@ Flow Authentication::decide(Client& client, const mqtt::Connect& connect,
                             AuthenticateConnection& login, std::error_code error, Next next) {
   if (error)
     return refuse(client, userOf(connect), reasonOfFailure(error), login.verdict,
-                  "an authenticator failed: " + error.message(), next);
+                  error.category() == mqtt::reasonCategory()
+                      ? "an authenticator failed"
+                      : "an authenticator failed: " + error.message(),
+                  next);
   if (login.verdict.allowed()) {
     if (login.validUntil && *login.validUntil <= scheduler().now())
       return refuse(client, userOf(connect), ReasonCode::notAuthorized, login.verdict,
@@ -127,6 +130,7 @@ Flow Authentication::refuse(Client& client, const std::string& login, ReasonCode
   refused_.add(verdict);
   // [v311:3.2.2-5] [v5:3.1.4-2]
   if (!mqtt::isFailure(reason)) reason = ReasonCode::notAuthorized;
+  if (!lines_.admits(scheduler().now(), log())) return next(reason);
   if (why.empty())
     log().info("{}, {}: refused by {}: {}", client.describe(), login, decidedBy(verdict),
                toString(reason));

@@ -13,6 +13,7 @@
 #include "core/stack/per_client.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "middlewares/security/decisions.hpp"
+#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -105,6 +106,7 @@ private:
   Flow refuse(Client& client, const std::string& login, mqtt::ReasonCode reason,
               const Verdict& verdict, std::string_view why, Next next);
 
+  LineLimit lines_{"refusals"};
   DecisionCounter accepted_;
   DecisionCounter refused_;
   Metric& expired_;

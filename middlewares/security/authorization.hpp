@@ -1,17 +1,15 @@
 #pragma once
 
-#include <cstddef>
 #include <string_view>
 #include <system_error>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
-#include "core/util/clock.hpp"
+#include "middlewares/security/decisions.hpp"
+#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
-
-struct Metric;
 
 /// Asks, at every moment when somebody is about to do something, whether that
 /// identity may: authorizePacket (and authorizeDelivery) are answered by
@@ -68,16 +66,14 @@ public:
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:
+  static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
+                      bool asAuthor, Verdict& verdict);
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
                  const Verdict& verdict);
 
   Options options_;
-  Metric& denied_;
-  // Denials are written at most kLinesPerSecond times a second: a client that
-  // insists does not fill the disk.
-  static constexpr std::size_t kLinesPerSecond = 10;
-  TimePoint second_{};
-  std::size_t lines_ = 0;
+  DecisionCounter denied_;
+  LineLimit lines_{"denials"};
 };
 
 }  // namespace mqttstack

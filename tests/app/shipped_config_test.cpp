@@ -33,6 +33,12 @@ public:
     writeTestCertificates(directory_.path());
     directory_.write("passwd", contentOf(kShipped / "passwd.example"));
     directory_.write("acl", contentOf(kShipped / "acl.example"));
+    directory_.write("issuer.pem", contentOf(directory_.path() / "server.crt"));
+    directory_.write("jwt.secret", "a secret that has 32 bytes or so\n");
+    directory_.write(
+        "jwks.json",
+        R"({"keys":[{"kty":"oct","k":"YSBzZWNyZXQgdGhhdCBoYXMgMzIgYnl0ZXMgb3Igc28"}]})");
+    directory_.write("http.token", "Bearer sesame\n");
     for (const char* name : {"passwd.example", "bench.acl"})
       directory_.write(name, contentOf(kShipped / name));
   }

@@ -16,7 +16,7 @@ mkdir "$work/rpm"
 rpm2cpio "$rpm" | (cd "$work/rpm" && cpio --quiet -idm)
 
 # The libraries that other distributions have under the same names.
-readonly libraries='^(libc|libm|libgcc_s|libstdc\+\+|libargon2|libcrypt|libcrypto|libcurl|libssl|ld-linux[a-z0-9-]*)\.so\.'
+readonly libraries='^(libc|libm|libgcc_s|libstdc\+\+|libargon2|libcrypt|libcrypto|libcurl|libsqlite3|libssl|ld-linux[a-z0-9-]*)\.so\.'
 only_common_libraries() {
   local foreign
   foreign=$(grep '\.so\.' "$work/requires" | grep -vE "$libraries") || return 0

@@ -37,8 +37,10 @@ TEST_CASE("what was acknowledged is there after the broker was killed", "[durabi
   const auto version = GENERATE(Version::v311, Version::v5);
   const unsigned qos = GENERATE(1U, 2U);
   const TemporaryDirectory directory;
+  // One under way at a time, so that the answers come in between.
+  const std::string config = durableConfig() + "[middleware.outbound_manager]\nmax_inflight = 1\n";
   {
-    DaemonProcess daemon{durableConfig(), directory.path()};
+    DaemonProcess daemon{config, directory.path()};
     leaveSession(daemon, version, "offline", "t/#", 2);
     RawClient publisher{daemon.endpoint(), version};
     publisher.connect(durable(version, "publisher"));
@@ -49,7 +51,7 @@ TEST_CASE("what was acknowledged is there after the broker was killed", "[durabi
     daemon.signal(SIGKILL);
     daemon.wait();
   }
-  DaemonProcess daemon{durableConfig(), directory.path()};
+  DaemonProcess daemon{config, directory.path()};
   RawClient client{daemon.endpoint(), version};
   CHECK(client.connect(durable(version, "offline")).sessionPresent);
   for (unsigned i = 1; i <= 50; ++i)

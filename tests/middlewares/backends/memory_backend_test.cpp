@@ -295,8 +295,8 @@ TEST_CASE("a message for very many is given out in slices, in order", "[memory_b
     subscribe(peers.back(), "t");
   }
   Peer publisher = join(broker, Version::v311, "publisher");
-  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .qos = 1}) +
-                 publishPacket(Version::v311, {.topic = "t", .payload = "2", .qos = 1}));
+  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .qos = 1, .id = 1}) +
+                 publishPacket(Version::v311, {.topic = "t", .payload = "2", .qos = 1, .id = 2}));
   broker.flushList.run();
   std::size_t first = 0;
   for (Peer& peer : peers) first += said(peer).empty() ? 0 : 1;

@@ -133,8 +133,28 @@ TEST_CASE("an identity survives being written as text, whatever its fields hold"
   CHECK(fields->clientId == "dev\tice\\7\n");
   CHECK(fields->groups == identity->groups());
   CHECK_FALSE(fields->anonymous);
-  for (const char* wrong : {"", "a\tb", "a\tb\tc\td\te\tnobody", "a\\x\tb\tc\td\te\t", "\\"})
+  CHECK_FALSE(fields->grants);
+  for (const char* wrong : {"", "a\tb", "a\tb\tc\td\te\tnobody", "a\\x\tb\tc\td\te\t", "\\",
+                            "a\tb\tc\td\te\t\t", "a\tb\tc\td\te\t\tx", "a\tb\tc\td\te\t\tpf",
+                            "a\tb\tc\td\te\t\tr\tr", "a\tb\tc\td\te\t\trx"})
     CHECK_FALSE(identityFromText(wrong));
+}
+
+TEST_CASE("the rights that credentials brought survive with the identity", "[sqlite_store]") {
+  broker::IdentityFields given;
+  const bool some = GENERATE(true, false);
+  auto grants = std::make_shared<std::vector<broker::Grant>>();
+  if (some) *grants = {{"a/\t/#", true, false}, {"b", false, true}, {"", true, true}};
+  given.grants = grants;
+  const auto fields = identityFromText(identityToText(*broker::makeIdentity(given)));
+  REQUIRE(fields);
+  REQUIRE(fields->grants);
+  REQUIRE(fields->grants->size() == grants->size());
+  for (std::size_t i = 0; i < grants->size(); ++i) {
+    CHECK((*fields->grants)[i].filter == (*grants)[i].filter);
+    CHECK((*fields->grants)[i].publish == (*grants)[i].publish);
+    CHECK((*fields->grants)[i].subscribe == (*grants)[i].subscribe);
+  }
 }
 
 TEST_CASE("what was committed is there when the store is opened again", "[sqlite_store]") {

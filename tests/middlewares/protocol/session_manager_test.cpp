@@ -191,7 +191,7 @@ TEST_CASE("of fifty clients of one name the last is left", "[session_manager]") 
   CHECK(said(peers.back()) == Lines{"PUBLISH t 'x'"});
 }
 
-TEST_CASE("the session of another principal is out of reach", "[session_manager]") {
+TEST_CASE("the session of another principal is out of reach (CVE-2026-6564)", "[session_manager]") {
   // Who gives a user name is believed.
   ProtocolBroker broker{{.second = [](TestBroker& b) {
     b.onPackets(mqtt::PacketType::connect, [](Client& client, Packet& packet, Next next, Done) {

@@ -5,13 +5,14 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 
 #include "middlewares/protocol/connection.hpp"
 #include "middlewares/security/authentication.hpp"
-#include "tests/middlewares/security/scram_client.hpp"
 #include "tests/support/client_fixture.hpp"
+#include "tests/support/scram_client.hpp"
 #include "tests/support/temporary_file.hpp"
 
 namespace mqttstack {
@@ -125,7 +126,7 @@ TEST_CASE("password_file refuses wrong credentials [v311:3.2.2-5] [v5:3.1.4-2]",
   CHECK(door.enter("", "builder") == ReasonCode::badUserNameOrPassword);
 }
 
-TEST_CASE("password_file refuses a user name without password", "[password_file]") {
+TEST_CASE("password_file refuses a user name without password (CVE-2016-9877)", "[password_file]") {
   Door door;
   CHECK(door.enter("alice", std::nullopt) == ReasonCode::badUserNameOrPassword);
   CHECK(door.enter("mallory", std::nullopt) == ReasonCode::badUserNameOrPassword);
@@ -217,7 +218,8 @@ TEST_CASE("password_file has room for so many logins and no more", "[password_fi
   CHECK(busy <= 80 - 64);
 }
 
-TEST_CASE("password_file reads its file again, all of it or nothing", "[password_file]") {
+TEST_CASE("password_file reads its file again, all of it or nothing (CVE-2018-12551)",
+          "[password_file]") {
   TemporaryFile changing{"alice:" + hashed("wonder") + "\n"};
   TestBroker broker;
   broker.use<Authentication>();
@@ -260,6 +262,17 @@ TEST_CASE("password_file reads its file again, all of it or nothing", "[password
     std::filesystem::remove(changing.path());
     Diagnostics found;
     CHECK_FALSE(file.reload(found));
+    CHECK(enter("alice", "wonder") == ReasonCode::success);
+  }
+  SECTION("a file that cannot be read for want of descriptors changes nothing (CVE-2017-7652)") {
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit none{0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    Diagnostics found;
+    const bool good = file.reload(found);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_FALSE(good);
     CHECK(enter("alice", "wonder") == ReasonCode::success);
   }
   SECTION("an empty file lets nobody in") {

@@ -6,7 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include "middlewares/security/base64.hpp"
-#include "tests/middlewares/security/scram_client.hpp"
+#include "tests/support/scram_client.hpp"
 
 using namespace mqttstack;
 using test::ScramClient;
