@@ -1,5 +1,6 @@
 #include "middlewares/backends/fan_out.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/stack/stack.hpp"
@@ -64,20 +65,22 @@ void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
 /// Delivers until all have got it, then returns true, or until time is up.
 bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
                           std::size_t& position, Stack& home) const {
-  const std::size_t first = position;
-  const TimePoint end = all.size() - first > kLookEvery ? clock_.now() + kSlice : TimePoint::max();
-  while (position < all.size()) {
-    if (position != first && (position - first) % kLookEvery == 0 && clock_.now() >= end)
-      return false;
-    const broker::Recipient& recipient = all[position++];
-    broker::Session& session = *recipient.session;
-    if (session.ended()) continue;
-    ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
-                           recipient.subscriptionIds};
-    (session.stack() ? *session.stack() : home).run(forward);
-    ++relay.matched;
+  const bool many = all.size() - position > kLookEvery;
+  const TimePoint end = many ? clock_.now() + kSlice : TimePoint::max();
+  while (true) {
+    const std::size_t stop = std::min(position + kLookEvery, all.size());
+    while (position < stop) {
+      const broker::Recipient& recipient = all[position++];
+      broker::Session& session = *recipient.session;
+      if (session.ended()) continue;
+      ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
+                             recipient.subscriptionIds};
+      (session.stack() ? *session.stack() : home).run(forward);
+      ++relay.matched;
+    }
+    if (position == all.size()) return true;
+    if (clock_.now() >= end) return false;
   }
-  return true;
 }
 
 }  // namespace mqttstack
