@@ -108,7 +108,9 @@ private:
     if (const ConfigEntry* tls = section.table.find("tls")) {
       if (const auto* table = tls->value.as<ConfigTable>()) {
         listener.tlsSection = {tls->at, *table};
-        listener.tls = readSettings<TlsSettings>(listener.tlsSection, config_.base, report_);
+        listener.tls =
+            readSettings<TlsSettings>(listener.tlsSection, config_.base, report_, {"sni"});
+        if (const ConfigEntry* sni = table->find("sni")) readSni(*sni, listener);
       } else {
         report_.error(tls->value.at, "\"tls\" has to be a table",
                       "write tls = { certificate = \"server.crt\", key = \"server.key\" }");
@@ -117,6 +119,23 @@ private:
     listener.section = std::move(section);
     listener.usable = report_.errorCount() == before;
     config_.listeners.push_back(std::move(listener));
+  }
+
+  void readSni(const ConfigEntry& entry, ListenerConfig& listener) {
+    const auto* list = entry.value.as<ConfigList>();
+    for (const ConfigValue& item : list ? *list : ConfigList{}) {
+      const auto* table = item.as<ConfigTable>();
+      if (!table) {
+        list = nullptr;
+        break;
+      }
+      ConfigSection section{item.at, *table};
+      auto settings = readSettings<SniSettings>(section, config_.base, report_);
+      listener.sni.push_back({std::move(settings), std::move(section)});
+    }
+    if (!list)
+      report_.error(entry.value.at, "\"sni\" has to be a list of tables",
+                    "write [[listener.tls.sni]] and below it certificate = \"…\" and key = \"…\"");
   }
 
   void readPipelines(const ConfigEntry& entry) {
@@ -189,13 +208,18 @@ void LogSettings::declare(OptionTable<LogSettings>& table) {
                    {"off", LogLevel::off}},
                   "Lines below this level are not written.");
   table.addChoice("format", &LogSettings::format,
-                  {{"text", LogFormat::text}, {"json", LogFormat::json}},
-                  "Lines for people, or one JSON object per line.");
+                  {{"auto", LogFormat::automatic},
+                   {"text", LogFormat::text},
+                   {"json", LogFormat::json},
+                   {"journal", LogFormat::journal}},
+                  "Lines for people, one JSON object per line, or lines for the journal, which "
+                  "begin with a level and leave the time to it. auto is journal where systemd "
+                  "collects what the broker writes, and text elsewhere.");
 }
 
 void ListenerSettings::declare(OptionTable<ListenerSettings>& table) {
   table.add("name", &ListenerSettings::name,
-            "What logs and counters call it. Left out: what bind says.");
+            "What logs, counters and socket activation call it. Left out: what bind says.");
   table
       .add("bind", &ListenerSettings::bind,
            "Address and port to listen on: \"127.0.0.1:1883\", \"[::1]:1883\", "
@@ -218,16 +242,40 @@ void TlsSettings::declare(OptionTable<TlsSettings>& table) {
       .required();
   table
       .add("key", &TlsSettings::key,
-           "PEM file with the private key. It has no passphrase and is not readable by everybody.")
+           "PEM file with the private key. It has no passphrase and should not be readable by "
+           "everybody.")
       .required();
+  table.addChoice("min_version", &TlsSettings::minimumVersion,
+                  {{"1.2", net::TlsVersion::v1_2}, {"1.3", net::TlsVersion::v1_3}},
+                  "The oldest version of TLS that clients may speak.");
+  table.add("ciphers", &TlsSettings::ciphers,
+            "The ciphers of TLS 1.2, separated by colons, as openssl ciphers has them. Left out: "
+            "those with ephemeral keys and authenticated encryption "
+            "(ECDHE+AESGCM:ECDHE+CHACHA20).");
+  table.add(
+      "ciphersuites", &TlsSettings::ciphersuites,
+      "The cipher suites of TLS 1.3, separated by colons. Left out: all that OpenSSL has on.");
   table.add("client_ca", &TlsSettings::clientCa,
-            "PEM file: who may sign the certificates of clients.");
+            "Who may sign the certificates of clients: a PEM file, or a directory whose .pem, .crt "
+            "and .cer files are all read.");
+  table.add("client_crl", &TlsSettings::clientCrl,
+            "PEM file with the revocation lists of those who sign. A client whose certificate is "
+            "in one, or whose signer has none or one that is out of date, is refused. Left out: "
+            "nobody looks.");
   table.addChoice("client_certificates", &TlsSettings::clientCertificates,
                   {{"none", net::ClientCertificates::none},
                    {"optional", net::ClientCertificates::optional},
                    {"required", net::ClientCertificates::required}},
                   "Whether clients are asked for a certificate. A certificate that client_ca does "
                   "not vouch for is refused in either case.");
+}
+
+void SniSettings::declare(OptionTable<SniSettings>& table) {
+  table
+      .add("certificate", &SniSettings::certificate,
+           "PEM file like that of the listener. The names that it is for decide who gets it.")
+      .required();
+  table.add("key", &SniSettings::key, "PEM file with its private key.").required();
 }
 
 SourceSpan ConfigSection::valueAt(std::string_view key) const noexcept {

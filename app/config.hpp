@@ -17,12 +17,12 @@
 /// tables hold is checked when the pipelines are made of it.
 namespace mqttstack {
 
-enum class LogFormat : std::uint8_t { text, json };
+enum class LogFormat : std::uint8_t { automatic, text, json, journal };
 
 /// `[log]`
 struct LogSettings {
   LogLevel level = LogLevel::info;
-  LogFormat format = LogFormat::text;
+  LogFormat format = LogFormat::automatic;
 
   static void declare(OptionTable<LogSettings>& table);
 };
@@ -43,9 +43,21 @@ struct TlsSettings {
   std::filesystem::path certificate;
   std::filesystem::path key;
   std::filesystem::path clientCa;
+  std::filesystem::path clientCrl;
   net::ClientCertificates clientCertificates = net::ClientCertificates::none;
+  net::TlsVersion minimumVersion = net::TlsVersion::v1_2;
+  std::string ciphers;
+  std::string ciphersuites;
 
   static void declare(OptionTable<TlsSettings>& table);
+};
+
+/// `[[listener.tls.sni]]`
+struct SniSettings {
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+
+  static void declare(OptionTable<SniSettings>& table);
 };
 
 /// A table of the file and where it stood.
@@ -59,9 +71,16 @@ struct ConfigSection {
   bool says(std::string_view key) const noexcept { return table.find(key) != nullptr; }
 };
 
+/// A further certificate of a listener.
+struct SniConfig {
+  SniSettings settings;
+  ConfigSection section;
+};
+
 struct ListenerConfig {
   ListenerSettings settings;
   std::optional<TlsSettings> tls;
+  std::vector<SniConfig> sni;
   ConfigSection section;
   ConfigSection tlsSection;
   bool usable = false;  ///< nothing was wrong with its options

@@ -75,6 +75,17 @@ void ConfigReport::add(ConfigFinding finding) {
   findings_.insert(later, std::move(finding));
 }
 
+ExitCode ConfigReport::exitCode() const noexcept {
+  const auto has = [this](Fault fault) {
+    return std::any_of(findings_.begin(), findings_.end(), [fault](const ConfigFinding& finding) {
+      return finding.severity == Severity::error && finding.fault == fault;
+    });
+  };
+  if (has(Fault::configuration)) return ExitCode::badConfiguration;
+  if (has(Fault::permission)) return ExitCode::permission;
+  return has(Fault::data) ? ExitCode::badData : ExitCode::success;
+}
+
 void ConfigReport::print(std::ostream& out, const SourceText& source, Colour colour) const {
   const auto paint = [colour](std::string_view code) {
     return colour == Colour::on ? code : std::string_view{};
@@ -98,8 +109,19 @@ void ConfigReport::print(std::ostream& out, const SourceText& source, Colour col
       << '\n';
 }
 
+void ConfigReport::log(const Logger& log, const SourceText& source) const {
+  for (const ConfigFinding& finding : findings_)
+    if (finding.severity == Severity::warning) log.warning("{}", oneLine(finding, source));
+  for (const ConfigFinding& finding : findings_)
+    if (finding.severity == Severity::error) log.error("{}", oneLine(finding, source));
+}
+
 std::string headline(const ConfigFinding& finding, const SourceText& source) {
   return fmt::format("{}{}: {}", place(finding, source), word(finding.severity), finding.message);
+}
+
+std::string oneLine(const ConfigFinding& finding, const SourceText& source) {
+  return headline(finding, source) + (finding.help.empty() ? "" : " (" + finding.help + ")");
 }
 
 std::string helpWithName(std::string_view word, const std::vector<std::string>& names,

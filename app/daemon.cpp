@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <fmt/format.h>
 
+#include "app/port_holder.hpp"
 #include "app/process.hpp"
 #include "core/mqtt/text.hpp"
 #include "core/net/farewells.hpp"
@@ -15,25 +18,65 @@ namespace {
 constexpr std::chrono::seconds kFarewellTime{2};
 /// Turns of the loop that clients get to leave after their middlewares stopped.
 constexpr int kLastTurns = 100;
+/// What the service manager is asked to wait for one step of starting or ending,
+/// which may have to read much or to wait for a name server.
+constexpr std::chrono::seconds kStepTime{90};
+/// How often files are looked at that may change while the broker runs.
+constexpr std::chrono::seconds kFileWatchInterval{2};
 
-/// Why a listener could not be opened, as its message says.
-ExitCode exitCodeFor(const std::string& message) {
-  const std::string refused = std::generic_category().message(EACCES);
-  return message.find(refused) == std::string::npos ? ExitCode::addressInUse : ExitCode::permission;
+ExitCode exitCodeFor(const net::ListenError& error) {
+  return error.code == std::errc::permission_denied ? ExitCode::permission : ExitCode::addressInUse;
+}
+
+/// The error with the best remedy there is. Of a port that is taken that is who
+/// has it, as often a broker that was installed before.
+std::string describe(const net::ListenError& error) {
+  const auto colon = error.address.rfind(':');
+  if (error.code != std::errc::address_in_use || colon == std::string::npos) return error.text();
+  const std::string port = error.address.substr(colon + 1);
+  const std::string holder =
+      describePortHolder(static_cast<std::uint16_t>(std::strtoul(port.c_str(), nullptr, 10)));
+  return fmt::format(
+      "{} ({} listens there; stop it or choose another port; ss -ltnp 'sport = :{}' shows it)",
+      error.message, holder.empty() ? "another program, often another broker," : holder, port);
 }
 
 }  // namespace
 
 Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& log,
-               ConfigReport& report)
+               ConfigReport& report, Purpose purpose)
     : config_{config},
       log_{log, "daemon"},
       listenerLog_{log, "listener"},
       clients_{scheduler_, reactor_.flushList(), metrics_, log},
-      pipelines_{config, {registry, scheduler_, metrics_, log, executor_}, report},
-      plans_{planListeners(config, pipelines_, report)} {}
+      pipelines_{config,
+                 {registry, scheduler_, metrics_, log, executor_, [this] { giveUp(); },
+                  purpose == Purpose::check},
+                 report},
+      plans_{planListeners(config, pipelines_, report)},
+      inherited_(plans_.size()),
+      fileWatch_{scheduler_, kFileWatchInterval} {}
 
 Daemon::~Daemon() = default;
+
+void Daemon::inherit(std::vector<InheritedSocket> sockets, ConfigReport& report) {
+  std::vector<std::string> names;
+  for (const auto& plan : plans_) names.push_back(plan->policy.name);
+  for (InheritedSocket& each : sockets) {
+    const auto found = std::find(names.begin(), names.end(), each.name);
+    if (found != names.end()) {
+      inherited_[static_cast<std::size_t>(found - names.begin())].push_back(std::move(each.socket));
+      continue;
+    }
+    report.error({},
+                 fmt::format("socket activation: a socket called \"{}\" was passed, and no "
+                             "listener has that name",
+                             mqtt::printable(each.name)),
+                 fmt::format("let FileDescriptorName= in the .socket unit be the name of a "
+                             "listener: {}",
+                             mqtt::printable(fmt::format("{}", fmt::join(names, ", ")))));
+  }
+}
 
 ExitCode Daemon::run() {
   ignoreBrokenPipes();
@@ -44,59 +87,119 @@ ExitCode Daemon::run() {
   signals_.add(SIGHUP);
   awaitSignal();
 
-  if (!startMiddlewares()) return ExitCode::io;
-  const ExitCode opened = openListeners();
-  if (opened == ExitCode::success) {
-    memoryReturn_.start();
-    io_.run();
-    sayGoodbye();
+  const ExitCode started = start();
+  if (started != ExitCode::success) return started;
+  heartbeat_.start();
+  memoryReturn_.start();
+  watchFiles();
+  if (!gaveUp_) io_.run();
+  fileWatch_.stop();
+  if (!gaveUp_) sayGoodbye();
+  heartbeat_.stop();
+  if (!atOnce_) manager_.extendTimeout(kStepTime, "stopping the middlewares");
+  stopMiddlewares();
+  log_.info("stopped");
+  return gaveUp_ ? ExitCode::io : ExitCode::success;
+}
+
+/// A middleware cannot do its work any more: clients are not told that the server
+/// shuts down, since it comes back at once.
+void Daemon::giveUp() {
+  gaveUp_ = true;
+  io_.stop();
+}
+
+/// Leaves nothing behind if it fails. The reason is what is logged last.
+ExitCode Daemon::start() {
+  manager_.extendTimeout(kStepTime, "starting the middlewares");
+  ConfigReport report;
+  const bool started = pipelines_.start(report);
+  report.log(log_, config_.source);
+  if (!started) {
+    manager_.status("cannot start: see the log");
+    // What the file says was good; it is the machine that did not give something.
+    const ExitCode code = report.exitCode();
+    return code == ExitCode::badConfiguration ? ExitCode::io : code;
   }
+
+  manager_.extendTimeout(kStepTime, "opening the listeners");
+  const std::vector<Failure> failures = openListeners();
+  if (failures.empty()) {
+    tellListeners();
+    return ExitCode::success;
+  }
+  listeners_.clear();
+  stopMiddlewares();
+  ExitCode worst = ExitCode::success;
+  for (const Failure& failure : failures) {
+    listenerLog_.error("{}", failure.line);
+    worst = std::max(worst, failure.code);
+  }
+  manager_.status("cannot start: " + failures.back().line);
+  return worst;
+}
+
+void Daemon::stopMiddlewares() {
   pipelines_.stop();
   // Packets that waited for a middleware have failed by now, and so their clients can go.
   io_.restart();
   for (int turn = 0; turn < kLastTurns && clients_.clients() > 0; ++turn) io_.poll();
-  if (opened == ExitCode::success) log_.info("stopped");
-  return opened;
 }
 
-bool Daemon::startMiddlewares() {
-  ConfigReport report;
-  const bool started = pipelines_.start(report);
-  for (const ConfigFinding& finding : report.findings()) {
-    const std::string line =
-        headline(finding, config_.source) + (finding.help.empty() ? "" : " (" + finding.help + ")");
-    finding.severity == Severity::error ? log_.error("{}", line) : log_.warning("{}", line);
-  }
-  return started;
+/// Every one that fails is told, not only the first.
+std::vector<Daemon::Failure> Daemon::openListeners() {
+  std::vector<Failure> failures;
+  for (std::size_t i = 0; i < plans_.size(); ++i) open(i, failures);
+  return failures;
 }
 
-/// Opens all of them or none; every one that fails is told.
-ExitCode Daemon::openListeners() {
-  ExitCode worst = ExitCode::success;
-  for (const auto& plan : plans_) {
-    auto opened = net::Listener::open(
-        reactor_, plan->socket,
-        [this, &policy = plan->policy,
-         &stack = *plan->pipeline->stack](std::unique_ptr<net::Transport> transport) {
-          Client::accept(clients_, stack, policy, std::move(transport));
-        },
-        [this](std::string_view trouble) { listenerLog_.warning("{}", trouble); });
-    if (opened) {
-      listeners_.push_back(std::move(opened).value());
-      continue;
-    }
-    listenerLog_.error("listener \"{}\": {}", mqtt::printable(plan->policy.name), opened.error());
-    worst = std::max(worst, exitCodeFor(opened.error()));
+void Daemon::open(std::size_t index, std::vector<Failure>& failures) {
+  const ListenerPlan& plan = *plans_[index];
+  const auto accept = [this, &policy = plan.policy,
+                       &stack = *plan.pipeline->stack](std::unique_ptr<net::Transport> transport) {
+    Client::accept(clients_, stack, policy, std::move(transport));
+  };
+  const auto complain = [this](std::string_view trouble) { listenerLog_.warning("{}", trouble); };
+  std::vector<net::Descriptor>& sockets = inherited_[index];
+  const bool inherited = !sockets.empty();
+  auto opened =
+      inherited ? net::Listener::adopt(reactor_, plan.socket, std::move(sockets), accept, complain)
+                : net::Listener::open(reactor_, plan.socket, accept, complain);
+  if (!opened) {
+    failures.push_back({exitCodeFor(opened.error()),
+                        fmt::format("listener \"{}\": {}", mqtt::printable(plan.policy.name),
+                                    describe(opened.error()))});
+    return;
   }
-  if (worst != ExitCode::success) {
-    listeners_.clear();
-    return worst;
+  if (inherited) checkInherited(plan, **opened, failures);
+  listeners_.push_back(std::move(opened).value());
+}
+
+/// The policy was made for the address in the file.
+void Daemon::checkInherited(const ListenerPlan& plan, const net::Listener& listener,
+                            std::vector<Failure>& failures) {
+  const std::string name = mqtt::printable(plan.policy.name);
+  if (plan.anonymousOnLoopback && !listener.isLoopback()) {
+    failures.push_back(
+        {ExitCode::badConfiguration,
+         fmt::format("listener \"{}\": the socket that was passed, {}, can be reached from the "
+                     "network, and pipeline \"{}\" authenticates nobody (let ListenStream= in the "
+                     ".socket unit be an address of this machine, add \"authentication\" to the "
+                     "pipeline, or say allow_anonymous = true in this listener)",
+                     name, listener.text(), mqtt::printable(plan.pipeline->name))});
+    return;
   }
+  if (listener.text() != plan.socket.endpoint.text())
+    listenerLog_.warning(
+        "listener \"{}\": the socket that was passed listens on {}, so bind = \"{}\" has no effect",
+        name, listener.text(), plan.socket.endpoint.text());
+}
+
+void Daemon::tellListeners() {
   for (std::size_t i = 0; i < plans_.size(); ++i)
     listenerLog_.info("listener \"{}\": listening on {} ({})",
                       mqtt::printable(plans_[i]->policy.name), listeners_[i]->text(),
                       describePolicy(*plans_[i]));
-  return worst;
 }
 
 void Daemon::awaitSignal() {
@@ -109,15 +212,71 @@ void Daemon::awaitSignal() {
 
 void Daemon::onSignal(int signal) {
   if (signal == SIGHUP) {
-    if (onReload_ && !stopping_) onReload_();
+    if (!stopping_) reload();
   } else if (stopping_) {
     log_.warning("{} again: stopping at once", ::strsignal(signal));
     atOnce_ = true;
   } else {
     log_.info("{}: stopping, clients: {}", ::strsignal(signal), clients_.clients());
     stopping_ = true;
+    manager_.stopping("telling the clients");
     io_.stop();
   }
+}
+
+void Daemon::reload() {
+  if (!onReload_) return;
+  manager_.reloading();
+  heartbeat_.setNotice(onReload_());
+  heartbeat_.start();
+}
+
+/// Files that change are read anew as for a hangup signal, but only those, and
+/// nothing is said to the service manager.
+void Daemon::watchFiles() {
+  for (std::size_t i = 0; i < plans_.size(); ++i) {
+    if (!plans_[i]->tls) continue;
+    fileWatch_.add([this, i] { return net::filesOf(*plans_[i]->tls); },
+                   [this, i] {
+                     if (const std::string problem = reloadTls(i); !problem.empty())
+                       return listenerLog_.error("{}", problem);
+                     listenerLog_.info(
+                         "listener \"{}\": TLS files have changed; new connections use them",
+                         mqtt::printable(plans_[i]->policy.name));
+                   });
+  }
+  for (const Pipelines::Reader& reader : pipelines_.readers())
+    fileWatch_.add([files = reader.files] { return files; },
+                   [this, name = reader.instance] {
+                     ConfigReport report;
+                     pipelines_.reload(name, report);
+                     report.log(log_, config_.source);
+                     if (!report.hasErrors())
+                       log_.info("files of \"{}\" have changed and were read anew",
+                                 mqtt::printable(name));
+                   });
+  fileWatch_.start();
+}
+
+void Daemon::reloadFiles(ConfigReport& report) {
+  pipelines_.reload(report);
+  for (std::size_t i = 0; i < plans_.size(); ++i)
+    if (plans_[i]->tls)
+      if (std::string problem = reloadTls(i); !problem.empty())
+        report.error({}, std::move(problem), {}, Fault::data);
+  fileWatch_.settle();
+}
+
+/// Either everything about it is new for the connections to come, or nothing is,
+/// and the reason is returned.
+std::string Daemon::reloadTls(std::size_t index) {
+  auto context = loadTlsAnew(*plans_[index]);
+  if (context) {
+    listeners_[index]->setTls(std::move(context).value());
+    return {};
+  }
+  return fmt::format("listener \"{}\" goes on with the TLS files it has: {}",
+                     mqtt::printable(plans_[index]->policy.name), context.error());
 }
 
 /// Tells the clients that the server shuts down, and runs the loop until they

@@ -49,6 +49,10 @@ std::vector<ConfigTableInfo> configTables() {
       {"tls", "[listener.tls]",
        "How a listener speaks TLS: tls = { certificate = \"…\", key = \"…\" } in it.",
        optionsOf<TlsSettings>()},
+      {"sni", "[[listener.tls.sni]]",
+       "A further certificate, for clients that ask for one of its names. Who asks for none, or "
+       "for one that no certificate has, gets that of [listener.tls].",
+       optionsOf<SniSettings>()},
       {"log", "[log]", "What is written to stderr: one [log].", optionsOf<LogSettings>()}};
   all.front().options.push_back(
       {"tls", "table", "", "", "Clients speak TLS, at least 1.2. Left out: they speak plain MQTT.",

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <cerrno>
 #include <fmt/format.h>
 #include <optional>
-#include <unistd.h>
 
 #include "core/mqtt/text.hpp"
+#include "core/net/tls_files.hpp"
+#include "core/util/file_access.hpp"
 
 namespace mqttstack {
 namespace {
@@ -30,16 +30,6 @@ bool isV4(const std::array<unsigned char, 16>& address) {
 bool isEveryAddress(const std::array<unsigned char, 16>& address) {
   const auto first = address.begin() + (isV4(address) ? 12 : 0);
   return std::all_of(first, address.end(), [](unsigned char byte) { return byte == 0; });
-}
-
-/// Why a file cannot be read; empty if it can.
-std::string whyUnreadable(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (error) return error.message();
-  if (std::filesystem::is_directory(status)) return "is a directory";
-  if (::access(path.c_str(), R_OK) != 0) return std::generic_category().message(errno);
-  return {};
 }
 
 class Planner {
@@ -128,7 +118,7 @@ private:
         "add \"authentication\" and for example \"password_file\" to the pipeline, or say "
         "allow_anonymous = true in this listener";
     if (!said && loopback)
-      plan.policy.allowAnonymous = true;
+      plan.policy.allowAnonymous = plan.anonymousOnLoopback = true;
     else if (!plan.policy.allowAnonymous && loopback)
       report_.warning(section.valueAt("allow_anonymous"),
                       nobody +
@@ -142,43 +132,115 @@ private:
                     remedies);
   }
 
+  bool isReadable(const ConfigSection& section, std::string_view key,
+                  const std::filesystem::path& file) {
+    if (file.empty()) return true;
+    const auto trouble = findFileTrouble(file);
+    if (trouble)
+      report_.error(section.valueAt(key),
+                    fmt::format("cannot read \"{}\": {}", file.string(), trouble->why),
+                    trouble->help, trouble->forbidden ? Fault::permission : Fault::configuration);
+    return !trouble;
+  }
+
+  /// Both files of a certificate.
+  bool checkCertificate(const ConfigSection& section, const std::filesystem::path& certificate,
+                        const std::filesystem::path& key) {
+    const bool first = isReadable(section, "certificate", certificate);
+    if (!isReadable(section, "key", key) || !first) return false;
+    if (isReadableByAll(key))
+      report_.warning(section.valueAt("key"),
+                      fmt::format("everybody on this machine can read \"{}\"", key.string()),
+                      fmt::format("chmod 640 {}", key.string()));
+    return true;
+  }
+
+  /// Options that would do nothing, and ciphers that there are not.
+  bool checkTlsOptions(const ConfigSection& section, const TlsSettings& tls) {
+    const std::size_t before = report_.errorCount();
+    const auto idle = [&](std::string_view key, std::string_view why, std::string help) {
+      report_.error(section.keyAt(key), fmt::format("\"{}\" has no effect: {}", key, why),
+                    std::move(help));
+    };
+    const bool asked = tls.clientCertificates != net::ClientCertificates::none;
+    constexpr std::string_view kNotAsked = "clients are not asked for a certificate";
+    const std::string ask = "add client_certificates = \"required\"";
+    if (!tls.clientCa.empty() && !asked) idle("client_ca", kNotAsked, ask);
+    if (!tls.clientCrl.empty() && !asked) idle("client_crl", kNotAsked, ask);
+    if (!tls.ciphers.empty() && tls.minimumVersion == net::TlsVersion::v1_3)
+      idle("ciphers", "they are those of TLS 1.2, which min_version excludes",
+           "take it out, or choose those of TLS 1.3 with ciphersuites = \"…\"");
+    const auto unknown = [&](std::string_view key, const std::string& word,
+                             std::string_view command) {
+      if (!word.empty())
+        report_.error(section.valueAt(key),
+                      fmt::format("OpenSSL knows no \"{}\" here", mqtt::printable(word)),
+                      fmt::format("{} lists them", command));
+    };
+    unknown("ciphers", net::findUnknownCipher(tls.ciphers), "openssl ciphers -v -tls1_2");
+    unknown("ciphersuites", net::findUnknownCiphersuite(tls.ciphersuites),
+            "openssl ciphers -s -tls1_3");
+    return report_.errorCount() == before;
+  }
+
   void loadTls(const ListenerConfig& listener, ListenerPlan& plan) {
     if (!listener.tls) return;
     const TlsSettings& tls = *listener.tls;
     const ConfigSection& section = listener.tlsSection;
-    const auto readable = [&](std::string_view key, const std::filesystem::path& file) {
-      const std::string why = file.empty() ? "" : whyUnreadable(file);
-      if (!why.empty())
-        report_.error(section.valueAt(key),
-                      fmt::format("cannot read \"{}\": {}", file.string(), why),
-                      "let the user that the broker runs as read it and enter its directories");
-      return why.empty();
-    };
-    bool good = readable("certificate", tls.certificate);
-    good = readable("key", tls.key) && good;
-    good = readable("client_ca", tls.clientCa) && good;
-    if (!tls.clientCa.empty() && tls.clientCertificates == net::ClientCertificates::none)
-      report_.error(section.keyAt("client_ca"),
-                    "\"client_ca\" has no effect: clients are not "
-                    "asked for a certificate",
-                    "add client_certificates = \"required\"");
+    bool good = checkCertificate(section, tls.certificate, tls.key);
+    for (const SniConfig& each : listener.sni)
+      good = checkCertificate(each.section, each.settings.certificate, each.settings.key) && good;
+    for (const auto& file : net::certificatesIn(tls.clientCa))
+      good = isReadable(section, "client_ca", file) && good;
+    good = isReadable(section, "client_crl", tls.clientCrl) && good;
+    good = checkTlsOptions(section, tls) && good;
     if (!good || !listener.usable) return;
 
-    plan.clientCertificates = tls.clientCertificates;
-    auto context = net::TlsContext::load({.certificateFile = tls.certificate.string(),
-                                          .keyFile = tls.key.string(),
-                                          .clientCaFile = tls.clientCa.string(),
-                                          .clientCertificates = tls.clientCertificates});
+    plan.tls = toOptions(listener);
+    auto context = net::TlsContext::load(*plan.tls);
     if (context) {
       plan.socket.tls = *context;
       return;
     }
-    const std::string& why = context.error();
-    const std::string_view key = why.starts_with("TLS certificate") ? "certificate"
-                                 : why.starts_with("TLS key")       ? "key"
-                                 : section.says("client_ca")        ? "client_ca"
-                                                                    : "client_certificates";
-    report_.error(section.valueAt(key), why);
+    reportTlsFile(listener, context.error());
+  }
+
+  static net::TlsOptions toOptions(const ListenerConfig& listener) {
+    const TlsSettings& tls = *listener.tls;
+    net::TlsOptions options;
+    options.certificates.push_back({tls.certificate.string(), tls.key.string()});
+    for (const SniConfig& each : listener.sni)
+      options.certificates.push_back(
+          {each.settings.certificate.string(), each.settings.key.string()});
+    options.minimumVersion = tls.minimumVersion;
+    options.ciphers = tls.ciphers;
+    options.ciphersuites = tls.ciphersuites;
+    options.clientCertificates = tls.clientCertificates;
+    options.clientCa = tls.clientCa.string();
+    options.clientCrl = tls.clientCrl.string();
+    return options;
+  }
+
+  /// At the option whose file the error names.
+  void reportTlsFile(const ListenerConfig& listener, const std::string& why) {
+    const TlsSettings& tls = *listener.tls;
+    const ConfigSection& section = listener.tlsSection;
+    const auto says = [&](std::string_view what, const std::filesystem::path& file) {
+      return why.starts_with(what) && why.find(file.string()) != std::string::npos;
+    };
+    const auto report = [&](SourceSpan at) { report_.error(at, why, {}, Fault::data); };
+    for (const SniConfig& each : listener.sni) {
+      if (says("TLS certificate", each.settings.certificate))
+        return report(each.section.valueAt("certificate"));
+      if (says("TLS key", each.settings.key)) return report(each.section.valueAt("key"));
+    }
+    if (why.starts_with("TLS certificate")) return report(section.valueAt("certificate"));
+    if (why.starts_with("TLS key")) return report(section.valueAt("key"));
+    if (says("TLS client CA", tls.clientCa)) return report(section.valueAt("client_ca"));
+    if (says("TLS client CRL", tls.clientCrl)) return report(section.valueAt("client_crl"));
+    if (why.starts_with("TLS ciphers")) return report(section.valueAt("ciphers"));
+    if (why.starts_with("TLS cipher suites")) return report(section.valueAt("ciphersuites"));
+    report_.error(section.valueAt("client_certificates"), why);
   }
 
   void warnOfUnusedPipelines() {
@@ -206,11 +268,23 @@ std::string describePolicy(const ListenerPlan& plan) {
   std::string text = fmt::format(
       "pipeline \"{}\", anonymous {}, {}", mqtt::printable(plan.pipeline->name),
       plan.policy.allowAnonymous ? "allowed" : "refused", plan.socket.tls ? "TLS" : "no TLS");
-  if (plan.clientCertificates == net::ClientCertificates::optional)
+  if (!plan.tls) return text;
+  if (plan.tls->minimumVersion == net::TlsVersion::v1_3) text += " 1.3";
+  if (plan.tls->clientCertificates == net::ClientCertificates::optional)
     text += ", client certificates optional";
-  if (plan.clientCertificates == net::ClientCertificates::required)
+  if (plan.tls->clientCertificates == net::ClientCertificates::required)
     text += ", client certificates required";
   return text;
+}
+
+Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const ListenerPlan& plan) {
+  for (const auto& file : net::filesOf(*plan.tls)) {
+    if (std::filesystem::is_directory(file)) continue;
+    if (const auto trouble = findFileTrouble(file))
+      return Unexpected{fmt::format("cannot read \"{}\": {}{}", file.string(), trouble->why,
+                                    trouble->help.empty() ? "" : " (" + trouble->help + ")")};
+  }
+  return net::TlsContext::load(*plan.tls);
 }
 
 std::vector<std::unique_ptr<ListenerPlan>> planListeners(const Config& config,

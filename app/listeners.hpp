@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "app/pipelines.hpp"
 #include "core/net/listener.hpp"
 #include "core/stack/client.hpp"
+#include "core/util/expected.hpp"
 
 namespace mqttstack {
 
@@ -18,11 +20,19 @@ struct ListenerPlan {
   net::ListenerOptions socket;
   ListenerPolicy policy;
   const Pipeline* pipeline;
-  net::ClientCertificates clientCertificates = net::ClientCertificates::none;
+  /// Clients without credentials get in for no other reason than that they are on
+  /// this machine.
+  bool anonymousOnLoopback = false;
+  /// What `socket.tls` was made of, to make it anew when the files change.
+  std::optional<net::TlsOptions> tls;
 };
 
 /// What a listener lets in: `pipeline "default", anonymous allowed, TLS`.
 std::string describePolicy(const ListenerPlan& plan);
+
+/// Reads the TLS files of a listener once more, while it runs. The error is a
+/// sentence that names the file and a remedy. REQUIRES: it has TLS.
+Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const ListenerPlan& plan);
 
 /// Works out the listeners of a configuration and reports what is wrong with
 /// them: names, addresses, TLS files, and what would be open to the network

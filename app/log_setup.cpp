@@ -3,11 +3,15 @@
 #include <ctime>
 #include <fmt/format.h>
 #include <memory>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <spdlog/common.h>
 #include <spdlog/details/log_msg.h>
 #include <spdlog/formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include "core/util/environment.hpp"
 
 namespace mqttstack {
 namespace {
@@ -43,6 +47,20 @@ LogLevel fromSpdlog(spdlog::level::level_enum level) {
       return LogLevel::error;
     default:
       return LogLevel::info;
+  }
+}
+
+/// The levels of syslog(3).
+int journalLevel(LogLevel level) {
+  switch (level) {
+    case LogLevel::error:
+      return 3;
+    case LogLevel::warning:
+      return 4;
+    case LogLevel::info:
+      return 6;
+    default:
+      return 7;
   }
 }
 
@@ -105,9 +123,21 @@ private:
 
 }  // namespace
 
+bool stderrIsJournal() {
+  const auto stream = environmentVariable("JOURNAL_STREAM");
+  struct stat status;
+  if (!stream || ::fstat(STDERR_FILENO, &status) != 0) return false;
+  return *stream == fmt::format("{}:{}", status.st_dev, status.st_ino);
+}
+
+LogFormat resolved(LogFormat format) {
+  if (format != LogFormat::automatic) return format;
+  return stderrIsJournal() ? LogFormat::journal : LogFormat::text;
+}
+
 LogSink makeLogSink(const LogSettings& settings) {
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  sink->set_formatter(std::make_unique<LineFormatter>(settings.format));
+  sink->set_formatter(std::make_unique<LineFormatter>(resolved(settings.format)));
   return {settings.level,
           [sink](LogLevel level, std::string_view component, std::string_view message) {
             sink->log(spdlog::details::log_msg{{component.data(), component.size()},
@@ -126,6 +156,12 @@ std::string formatLogLine(LogFormat format, std::chrono::system_clock::time_poin
     line += "\",\"message\":\"";
     appendJson(line, message);
     line += "\"}\n";
+  } else if (format == LogFormat::journal) {
+    line = fmt::format("<{}>[", journalLevel(level));
+    appendText(line, component);
+    line += "] ";
+    appendText(line, message);
+    line += '\n';
   } else {
     line = fmt::format("{} {:5} [", timeText(time, format), toString(level));
     appendText(line, component);

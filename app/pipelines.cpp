@@ -4,12 +4,20 @@
 #include <fmt/format.h>
 
 #include "core/mqtt/text.hpp"
+#include "core/stack/reloadable.hpp"
 
 namespace mqttstack {
 namespace {
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Whether its kind of middleware says that clients were accepted, which only one
+/// can know that accepts them.
+bool establishesSessions(const MiddlewareInfo& info) {
+  return contains(info.executes, SessionEstablished::kName) ||
+         contains(info.mayExecute, SessionEstablished::kName);
 }
 
 /// Whether it sees CONNECT packets.
@@ -112,7 +120,8 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
                              const std::string& type) {
   const OptionValues values =
       section ? optionValues(*section, services_.registry.info(type)) : OptionValues{};
-  Setup setup{name, fields_, services_.scheduler, services_.metrics, services_.log, services_.loop};
+  Setup setup{name,          fields_,        services_.scheduler, services_.metrics,
+              services_.log, services_.loop, services_.giveUp,    services_.thorough};
   Diagnostics diagnostics;
   diagnostics.setPlace({{}, name, {}});
   Instance made{name, type, nullptr, false};
@@ -125,7 +134,7 @@ void Pipelines::makeInstance(const std::string& name, const ConfigSection* secti
     report_->add(
         {finding.severity, where,
          said ? finding.message : fmt::format("\"{}\": {}", mqtt::printable(name), finding.message),
-         finding.help});
+         finding.help, finding.fault});
   }
   // Its pipelines are checked all the same, with what is right of its options.
   if (!made.middleware) {
@@ -219,17 +228,24 @@ void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pip
   }
 }
 
+/// Seeing CONNECT is not enough: many look at it and let it pass. Who answers it
+/// says so by sessionEstablished, since others wait for that.
 void Pipelines::checkConnect(const PipelineConfig& config, const Pipeline& pipeline) {
   const auto& all = pipeline.stack->middlewares();
-  if (all.size() != pipeline.members.size() || std::any_of(all.begin(), all.end(), seesConnect))
-    return;
-  std::vector<std::string> names;
-  for (const char* name : {"connection", "session_manager"})
-    if (services_.registry.has(name)) names.push_back(name);
+  if (all.size() != pipeline.members.size()) return;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (seesConnect(all[i]) && establishesSessions(info(pipeline.members[i]))) return;
+
+  std::vector<std::string> names = services_.registry.names();
+  std::erase_if(names, [this](const std::string& name) {
+    return !establishesSessions(services_.registry.info(name));
+  });
   report_->error(config.at,
                  fmt::format("nothing in pipeline \"{}\" answers CONNECT: no client could connect",
                              mqtt::printable(config.name)),
-                 names.empty() ? "" : fmt::format("add {}", fmt::join(names, ", ")));
+                 names.empty() ? "no middleware of this build does"
+                               : fmt::format("add {}{}", names.size() > 1 ? "one of: " : "",
+                                             fmt::join(names, ", ")));
 }
 
 /// An instance that was meant to protect something must not be forgotten.
@@ -253,7 +269,7 @@ void Pipelines::file(const Diagnostics& diagnostics, ConfigReport& report) const
     std::string message = finding.message;
     if (at.line == 0 && !finding.place.instance.empty())
       message = fmt::format("\"{}\": {}", mqtt::printable(finding.place.instance), message);
-    report.add({finding.severity, at, std::move(message), finding.help});
+    report.add({finding.severity, at, std::move(message), finding.help, finding.fault});
   }
 }
 
@@ -288,6 +304,42 @@ bool Pipelines::start(ConfigReport& report) {
   file(diagnostics, report);
   if (diagnostics.hasErrors()) stop();
   return !diagnostics.hasErrors();
+}
+
+void Pipelines::reload(ConfigReport& report) {
+  Diagnostics diagnostics;
+  for (const Instance& each : instances_) reload(each, diagnostics);
+  file(diagnostics, report);
+}
+
+void Pipelines::reload(std::string_view name, ConfigReport& report) {
+  Diagnostics diagnostics;
+  if (const Instance* found = instance(name)) reload(*found, diagnostics);
+  file(diagnostics, report);
+}
+
+void Pipelines::reload(const Instance& each, Diagnostics& diagnostics) {
+  diagnostics.setPlace({{}, each.name, {}});
+  if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
+    reloadable->reload(diagnostics);
+}
+
+std::vector<Pipelines::Reader> Pipelines::readers() const {
+  std::vector<Reader> all;
+  for (const Instance& each : instances_) {
+    const InstanceConfig* config = config_.instance(each.name);
+    if (!config || !dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
+    Reader reader{each.name, {}};
+    for (const OptionInfo& option : services_.registry.info(each.type).options) {
+      const ConfigEntry* entry = config->section.table.find(option.name);
+      std::filesystem::path path;
+      if (option.type == "path" && entry &&
+          detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
+        reader.files.push_back(std::move(path));
+    }
+    if (!reader.files.empty()) all.push_back(std::move(reader));
+  }
+  return all;
 }
 
 void Pipelines::stop() noexcept {

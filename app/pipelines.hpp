@@ -1,5 +1,7 @@
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +22,8 @@ struct Services {
   Metrics& metrics;
   const LogSink& log;
   LoopExecutor& loop;
+  std::function<void()> giveUp{};  ///< see Setup, as the next
+  bool thorough = false;
 };
 
 /// A pipeline that clients can be sent through.
@@ -57,6 +61,18 @@ public:
   /// Starts every instance. If some cannot be, the others are stopped again, and
   /// `report` tells of all of them. REQUIRES: it was made without errors.
   bool start(ConfigReport& report);
+  /// Has every instance read its files anew that can (Reloadable). What is wrong
+  /// goes to `report`; who finds something wrong goes on as it was.
+  void reload(ConfigReport& report);
+  /// The instances that read files which may change while they run, with those
+  /// files: what their options of the kind "path" name.
+  struct Reader {
+    std::string instance;
+    std::vector<std::filesystem::path> files;
+  };
+  std::vector<Reader> readers() const;
+  /// The same for one of readers().
+  void reload(std::string_view instance, ConfigReport& report);
   /// Stops every instance that was started, the last one first.
   void stop() noexcept;
 
@@ -81,6 +97,7 @@ private:
   void file(const Diagnostics& diagnostics, ConfigReport& report) const;
   SourceSpan locate(const ConfigPlace& place) const;
   const Instance* instance(std::string_view name) const noexcept;
+  static void reload(const Instance& each, Diagnostics& diagnostics);
   const MiddlewareInfo& info(const Pipeline::Member& member) const {
     return services_.registry.info(member.type);
   }

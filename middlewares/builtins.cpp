@@ -1,6 +1,7 @@
 #include "middlewares/builtins.hpp"
 
 #include "middlewares/backends/memory_backend.hpp"
+#include "middlewares/backends/sqlite_backend.hpp"
 #include "middlewares/operations/packet_emitter.hpp"
 #include "middlewares/operations/packet_log.hpp"
 #include "middlewares/protocol/connection.hpp"
@@ -14,6 +15,9 @@
 #include "middlewares/security/acl_file.hpp"
 #include "middlewares/security/authentication.hpp"
 #include "middlewares/security/authorization.hpp"
+#include "middlewares/security/client_certificate.hpp"
+#include "middlewares/security/http_auth.hpp"
+#include "middlewares/security/jwt_auth.hpp"
 #include "middlewares/security/password_file.hpp"
 #include "middlewares/security/rate_limit.hpp"
 
@@ -23,8 +27,11 @@ void registerBuiltins(Registry& registry) {
   registry.add<AclFile>();
   registry.add<Authentication>();
   registry.add<Authorization>();
+  registry.add<ClientCertificate>();
   registry.add<Connection>();
+  registry.add<HttpAuth>();
   registry.add<InboundManager>();
+  registry.add<JwtAuth>();
   registry.add<KeepAlive>();
   registry.add<LastWill>();
   registry.add<MemoryBackend>();
@@ -35,6 +42,7 @@ void registerBuiltins(Registry& registry) {
   registry.add<RateLimit>();
   registry.add<RetainManager>();
   registry.add<SessionManager>();
+  registry.add<SqliteBackend>();
   registry.add<SubscriptionManager>();
 }
 

@@ -99,22 +99,22 @@ void InflightWindow::resent(Delivery& delivery) noexcept {
 
 Acknowledged InflightWindow::puback(std::uint16_t packetId) noexcept {
   Delivery* const delivery = find(packetId);
-  if (delivery == nullptr) return {AckResult::unknownId, {}};
-  if (delivery->state != DeliveryState::awaitingPuback) return {AckResult::wrongState, {}};
-  return {AckResult::accepted, finish(*delivery)};
+  if (delivery == nullptr) return {AckResult::unknownId};
+  if (delivery->state != DeliveryState::awaitingPuback) return {AckResult::wrongState};
+  return finish(*delivery);
 }
 
 Acknowledged InflightWindow::pubrec(std::uint16_t packetId, bool failed) noexcept {
   Delivery* const delivery = find(packetId);
-  if (delivery == nullptr) return {AckResult::unknownId, {}};
-  if (delivery->state == DeliveryState::awaitingPuback) return {AckResult::wrongState, {}};
-  if (failed) return {AckResult::accepted, finish(*delivery)};
+  if (delivery == nullptr) return {AckResult::unknownId};
+  if (delivery->state == DeliveryState::awaitingPuback) return {AckResult::wrongState};
+  if (failed) return finish(*delivery);
   // The caller's PUBREL is what would be sent again.
   if (delivery->resendDue) {
     delivery->resendDue = false;
     --resendsDue_;
   }
-  if (delivery->state == DeliveryState::awaitingPubcomp) return {AckResult::repeated, {}};
+  if (delivery->state == DeliveryState::awaitingPubcomp) return {AckResult::repeated};
   delivery->state = DeliveryState::awaitingPubcomp;
   delivery->dup = false;
   bytes_ -= delivery->bytes();
@@ -125,9 +125,9 @@ Acknowledged InflightWindow::pubrec(std::uint16_t packetId, bool failed) noexcep
 
 Acknowledged InflightWindow::pubcomp(std::uint16_t packetId) noexcept {
   Delivery* const delivery = find(packetId);
-  if (delivery == nullptr) return {AckResult::unknownId, {}};
-  if (delivery->state != DeliveryState::awaitingPubcomp) return {AckResult::wrongState, {}};
-  return {AckResult::accepted, finish(*delivery)};
+  if (delivery == nullptr) return {AckResult::unknownId};
+  if (delivery->state != DeliveryState::awaitingPubcomp) return {AckResult::wrongState};
+  return finish(*delivery);
 }
 
 Delivery* InflightWindow::find(std::uint16_t packetId) noexcept {
@@ -181,7 +181,7 @@ void InflightWindow::compact() noexcept {
     ascending_ = distance(ring_[i].packetId) > distance(ring_[i - 1].packetId);
 }
 
-MessagePtr InflightWindow::finish(Delivery& delivery) noexcept {
+Acknowledged InflightWindow::finish(Delivery& delivery) noexcept {
   bytes_ -= delivery.bytes();
   if (delivery.holdsSlot) --slotsUsed_;
   if (delivery.resendDue) --resendsDue_;
@@ -190,12 +190,13 @@ MessagePtr InflightWindow::finish(Delivery& delivery) noexcept {
   ids_.release(delivery.packetId);
   delivery.state = DeliveryState::queued;
   delivery.subscriptionIds = {};
-  MessagePtr message = std::exchange(delivery.message, {});
+  Acknowledged acknowledged{AckResult::accepted, std::exchange(delivery.message, {}),
+                            delivery.number};
   while (!ring_.empty() && ring_.front().state == DeliveryState::queued) {
     ring_.popFront();
     if (resendAt_ > 0) --resendAt_;
   }
-  return message;
+  return acknowledged;
 }
 
 }  // namespace mqttstack::broker

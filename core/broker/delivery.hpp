@@ -21,12 +21,13 @@ struct Delivery {
   /// Null once a PUBREC has come: what follows needs the packet id only.
   MessagePtr message;
   SubscriptionIds subscriptionIds;
+  std::uint64_t number = 0;               ///< its name in a durable store; 0: it is in none
   std::uint16_t packetId = 0;             ///< 0 until it is in the window
   mqtt::Qos qos = mqtt::Qos::atMostOnce;  ///< what it is sent at
   DeliveryState state = DeliveryState::queued;
   bool retain : 1 = false;     ///< the RETAIN flag to be sent
   bool dup : 1 = false;        ///< a PUBLISH of it was sent before: the DUP flag to be sent
-  bool staged : 1 = false;     ///< a durable store has yet to commit it; the store's business
+  bool staged : 1 = false;     ///< its next packet waits for a durable store to commit
   bool resendDue : 1 = false;  ///< in the window, not sent again on this connection yet
   bool holdsSlot : 1 = false;  ///< counts against the send quota of this connection
 
@@ -37,7 +38,7 @@ struct Delivery {
   }
 };
 
-static_assert(sizeof(Delivery) == 24);
+static_assert(sizeof(Delivery) == 32);
 
 /// The deliveries of a session that wait to be sent, first in first out.
 /// Bounded by its user, by means of size() and bytes(). [v5:4.6.0-6]
@@ -96,11 +97,13 @@ enum class AckResult : std::uint8_t {
 };
 
 /// What came of an acknowledgement. `message` is what the window has let go of
-/// by it: the message of an accepted PUBACK or PUBREC, for the store to forget;
-/// null otherwise.
+/// by it, the message of an accepted PUBACK or PUBREC; null otherwise. `number`
+/// is that of a delivery whose handshake is over by it, for the store to forget;
+/// 0 otherwise.
 struct Acknowledged {
   AckResult result = AckResult::unknownId;
-  MessagePtr message;
+  MessagePtr message{};
+  std::uint64_t number = 0;
 };
 
 /// The QoS 1 and 2 deliveries of a session that were sent and whose handshake is
@@ -169,7 +172,7 @@ public:
 
 private:
   Delivery& append(Delivery&& delivery);
-  MessagePtr finish(Delivery& delivery) noexcept;
+  Acknowledged finish(Delivery& delivery) noexcept;
   void compact() noexcept;
   std::uint16_t distance(std::uint16_t packetId) const noexcept;
 

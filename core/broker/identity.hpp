@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +9,16 @@
 
 namespace mqttstack::broker {
 
+/// A right that somebody's credentials bring along, such as a claim of a token:
+/// what matches the filter may be published to, or subscribed to and received.
+struct Grant {
+  std::string filter;
+  bool publish = false;
+  bool subscribe = false;
+};
+/// Null if the credentials say nothing about rights; empty if they give none.
+using Grants = std::shared_ptr<const std::vector<Grant>>;
+
 /// What an Identity is made of. Filled in by whoever authenticated the client.
 struct IdentityFields {
   std::string principal;  ///< who was authenticated; "anonymous" for nobody
@@ -15,6 +26,7 @@ struct IdentityFields {
   std::string address;    ///< the peer's address as text, without the port
   std::string listener;   ///< the name of the listener that accepted it
   std::vector<std::string> groups;
+  Grants grants;                ///< what the credentials allow by themselves
   std::string certificateName;  ///< common name of a verified client certificate
   bool anonymous = false;       ///< nobody vouched for the principal
 };
@@ -34,6 +46,7 @@ public:
   const std::string& address() const noexcept { return fields_.address; }
   const std::string& listener() const noexcept { return fields_.listener; }
   const std::vector<std::string>& groups() const noexcept { return fields_.groups; }
+  const Grants& grants() const noexcept { return fields_.grants; }
   const std::string& certificateName() const noexcept { return fields_.certificateName; }
   bool anonymous() const noexcept { return fields_.anonymous; }
 

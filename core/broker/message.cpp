@@ -1,5 +1,6 @@
 #include "core/broker/message.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 #include <utility>
@@ -21,7 +22,7 @@ Message::Message(MessageFields& fields) noexcept
       retain_{fields.retain},
       payloadSize_{static_cast<std::uint32_t>(fields.payload.size())},
       propertiesSize_{static_cast<std::uint32_t>(fields.properties.encoded().size())},
-      sequence_{++lastSequence},
+      sequence_{fields.sequence != 0 ? fields.sequence : ++lastSequence},
       expiresAt_{fields.expiryInterval
                      ? fields.received + std::chrono::seconds{*fields.expiryInterval}
                      : TimePoint::max()},
@@ -44,6 +45,10 @@ MessagePtr Message::create(MessageFields&& fields) {
   const std::size_t size = sizeof(Message) + 2 + fields.topic.size() + fields.payload.size() +
                            fields.properties.encoded().size();
   return MessagePtr{new (block_pool::take(size)) Message{fields}};
+}
+
+void Message::continueBehind(std::uint64_t sequence) noexcept {
+  lastSequence = std::max(lastSequence, sequence);
 }
 
 void Message::destroy(Message* message) noexcept {

@@ -33,6 +33,8 @@ struct MessageFields {
   std::optional<std::uint32_t> expiryInterval;
   TimePoint received{};
   IdentityPtr author;  ///< null if the broker itself publishes
+  /// Its number if a store has kept it; 0 for a new message, which gets the next.
+  std::uint64_t sequence = 0;
 };
 
 /// One application message: immutable, counted, shared by everybody it goes to.
@@ -69,6 +71,8 @@ public:
 
   /// Grows by one with every message that the thread makes; 1 for the first.
   std::uint64_t sequence() const noexcept { return sequence_; }
+  /// New messages get numbers above `sequence`, which a store knows already.
+  static void continueBehind(std::uint64_t sequence) noexcept;
 
   bool expires() const noexcept { return expiresAt_ != TimePoint::max(); }
   /// When the message has to be dropped; TimePoint::max() if never.

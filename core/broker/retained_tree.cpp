@@ -62,6 +62,11 @@ RetainedTree::Set::const_iterator RetainedTree::erase(Set::const_iterator place)
   return topics_.erase(place);
 }
 
+RetainedTree::Set::const_iterator RetainedTree::expire(Set::const_iterator place) {
+  if (expired_) expired_(*place->message);
+  return erase(place);
+}
+
 MessagePtr RetainedTree::find(std::string_view topic, TimePoint now) const noexcept {
   const auto entry = table_.find(Key{hash_(topic), topic});
   if (entry == table_.end() || entry->place->message->expired(now)) return {};
@@ -75,7 +80,7 @@ std::size_t RetainedTree::removeExpired(TimePoint now, std::size_t limit) {
   for (; limit > 0 && place != topics_.end(); --limit) {
     if (limit == 1) sweptUpTo_ = place->message;
     if (place->message->expired(now)) {
-      place = erase(place);
+      place = expire(place);
       ++removed;
     } else {
       ++place;
@@ -111,7 +116,7 @@ MessagePtr RetainedCursor::advance(TimePoint now, std::size_t& budget) {
     } else if (step == Step::next) {
       ++at;
     } else if (last_->expired(now)) {
-      at = tree_->erase(at);
+      at = tree_->expire(at);
     } else if (at->storedAs <= storedUpTo_) {
       return last_;
     } else {
@@ -130,7 +135,7 @@ MessagePtr RetainedCursor::findExact(TimePoint now, std::size_t& budget) {
   if (entry == tree_->table_.end()) return {};
   const RetainedTree::Retained& retained = *entry->place;
   if (retained.message->expired(now)) {
-    tree_->erase(entry->place);
+    tree_->expire(entry->place);
     return {};
   }
   return retained.storedAs <= storedUpTo_ ? retained.message : MessagePtr{};

@@ -3,9 +3,11 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/broker/message.hpp"
 #include "core/broker/text_hash.hpp"
@@ -45,6 +47,10 @@ public:
   /// round and round, and removes the expired ones; returns how many. For a
   /// timer, so that nobody's expired messages stay for ever.
   std::size_t removeExpired(TimePoint now, std::size_t limit);
+
+  /// Has `listener` called with each message that is removed since it has expired,
+  /// be it here or by a cursor: for who keeps the messages elsewhere, too.
+  void onExpired(std::function<void(const Message&)> listener) { expired_ = std::move(listener); }
 
   std::size_t size() const noexcept { return topics_.size(); }
   bool empty() const noexcept { return topics_.empty(); }
@@ -98,6 +104,7 @@ private:
   };
 
   Set::const_iterator erase(Set::const_iterator place) noexcept;
+  Set::const_iterator expire(Set::const_iterator place);
 
   TextHash hash_;
   Set topics_;
@@ -106,6 +113,7 @@ private:
   std::uint64_t stores_ = 0;
   std::uint64_t removals_ = 0;  // lets cursors know whether their place still stands
   MessagePtr sweptUpTo_;        // where removeExpired() stopped
+  std::function<void(const Message&)> expired_;
 };
 
 /// A walk over the retained messages that match a filter, in slices, for the

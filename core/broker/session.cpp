@@ -25,12 +25,14 @@ void IncomingIds::markReceived(std::uint16_t id) {
 
 IncomingState IncomingIds::remove(std::uint16_t id) noexcept {
   if (!ids_.erase(id)) return IncomingState::absent;
+  stored_.erase(id);
   return pending_.erase(id) ? IncomingState::pending : IncomingState::received;
 }
 
 void IncomingIds::clear() noexcept {
   ids_.clear();
   pending_.clear();
+  stored_.clear();
 }
 
 Session::Session(std::string_view clientId, IdentityPtr owner)

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/broker/delivery.hpp"
 #include "core/broker/identity.hpp"
@@ -44,6 +45,10 @@ public:
   /// PUBREL came, or the commit failed. Returns what it was.
   IncomingState remove(std::uint16_t id) noexcept;
 
+  /// A durable store has it, and has to forget it one day.
+  void markStored(std::uint16_t id) { stored_.insert(id); }
+  bool stored(std::uint16_t id) const noexcept { return stored_.contains(id); }
+
   std::size_t size() const noexcept { return ids_.size(); }
   std::size_t pending() const noexcept { return pending_.size(); }
   void clear() noexcept;
@@ -56,6 +61,7 @@ public:
 private:
   IdSet ids_;
   IdSet pending_;  // those of ids_ that are pending
+  IdSet stored_;   // those of ids_ that a store has
 };
 
 /// What the broker keeps for a client identifier, across connections.
@@ -78,6 +84,8 @@ public:
   const IdentityPtr& owner() const noexcept { return owner_; }
   /// The identity of the present connection, or of the last.
   const IdentityPtr& identity() const noexcept { return identity_; }
+  /// For a session brought back from a store.
+  void setIdentity(IdentityPtr identity) noexcept { identity_ = std::move(identity); }
   /// True if `identity` may resume or end this session.
   bool belongsTo(const Identity& identity) const noexcept {
     return owner_ && owner_->samePrincipal(identity);
@@ -154,6 +162,13 @@ public:
   /// A number for the store that keeps the session; 0 until it is set.
   std::uint64_t storeKey() const noexcept { return storeKey_; }
   void setStoreKey(std::uint64_t key) noexcept { storeKey_ = key; }
+  /// A durable store keeps it: what is promised about it has to be stored first.
+  bool durable() const noexcept { return storeKey_ != 0; }
+
+  /// Whether a backend looks through its queue for messages that have expired;
+  /// kept by the backend.
+  bool swept() const noexcept { return swept_; }
+  void setSwept(bool swept) noexcept { swept_ = swept; }
 
 private:
   friend class TopicIndex;
@@ -190,6 +205,7 @@ private:
   std::uint32_t expiryPosition_ = kNotScheduled;  // kept by SessionTable
   std::uint16_t windowLimit_ = 65'535;
   bool ended_ = false;  // set by SessionTable
+  bool swept_ = false;
 };
 
 }  // namespace mqttstack::broker

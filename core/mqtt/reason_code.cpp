@@ -117,7 +117,7 @@ std::string_view explain(ReasonCode code) noexcept {
     case ReasonCode::clientIdentifierNotValid:
       return "choose another client identifier, or leave it empty to be given one";
     case ReasonCode::badAuthenticationMethod:
-      return "no authentication method is offered here";
+      return "this authentication method is not offered here";
     case ReasonCode::keepAliveTimeout:
       return "nothing was received for longer than the keep alive interval allows";
     case ReasonCode::sessionTakenOver:

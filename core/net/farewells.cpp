@@ -29,12 +29,15 @@ public:
       if (watched_) all_.reactor_.rewatch(token_, socket_.get(), EPOLLIN);
     }
     // Before its last words are out a TLS connection may still need its input.
-    return shutDown_ && discard();
+    if (!shutDown_) return false;
+    if (heldUp_ || discard()) return true;
+    if (discarded_ > all_.limits_.bytes) holdUp();
+    return false;
   }
 
   /// Waits for the peer; returns false if that isn't possible.
   bool watch() {
-    const std::uint32_t events = shutDown_ ? EPOLLIN : EPOLLOUT;
+    const std::uint32_t events = heldUp_ ? EPOLLRDHUP : shutDown_ ? EPOLLIN : EPOLLOUT;
     watched_ = !all_.reactor_.watch(token_, socket_.get(), events);
     return watched_;
   }
@@ -49,13 +52,22 @@ public:
   std::list<Farewell>::iterator self;
 
 private:
+  /// Returns whether the peer has hung up, too.
   bool discard() {
     // Not the shared buffer: whoever calls close() may be looking at it.
     char sink[4096];
     const ssize_t got = ::recv(socket_.get(), sink, sizeof sink, MSG_DONTWAIT);
     if (got < 0) return errno != EAGAIN && errno != EINTR;
     discarded_ += static_cast<std::size_t>(got);
-    return got == 0 || discarded_ > all_.limits_.bytes;
+    return got == 0;
+  }
+
+  /// Who sends and sends is not read any more. Closing now would be a reset, which
+  /// may overtake what we said; so the peer stands still until it hangs up, or its
+  /// time is over.
+  void holdUp() {
+    heldUp_ = true;
+    if (watched_) all_.reactor_.rewatch(token_, socket_.get(), EPOLLRDHUP);
   }
 
   Farewells& all_;
@@ -65,6 +77,7 @@ private:
   std::size_t discarded_ = 0;
   Reactor::Token token_;
   bool shutDown_ = false;
+  bool heldUp_ = false;
   bool watched_ = false;
 };
 

@@ -24,8 +24,9 @@ public:
 /// The connections that are being closed gracefully. Closing a socket in which
 /// input waits makes the kernel send a reset, which may overtake the last bytes
 /// written. So a socket is shut down for writing, and lives here, its input
-/// thrown away, until the peer hangs up, time is over, or it sends too much.
-/// Transports hand their socket over and are done.
+/// thrown away, until the peer hangs up or time is over. Who sends too much
+/// meanwhile is not read any more. Transports hand their socket over and are
+/// done.
 class Farewells {
 public:
   struct Limits {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <utility>
 
 #include "core/net/socket_transport.hpp"
@@ -29,8 +31,8 @@ std::string remedyFor(int error) {
     case EADDRINUSE:
       return "another program listens there; stop it or choose another port";
     case EACCES:
-      return "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it or choose a "
-             "higher port";
+      return "ports below 1024 need the capability CAP_NET_BIND_SERVICE; grant it, have systemd "
+             "pass the socket, or choose a higher port";
     case EADDRNOTAVAIL:
       return "no network interface of this machine has that address";
     case EAFNOSUPPORT:
@@ -43,10 +45,19 @@ std::string remedyFor(int error) {
   }
 }
 
+/// "127.0.0.1:1883", or the path of a Unix socket.
 std::string describe(const sockaddr* address, socklen_t size) {
   sockaddr_storage storage{};
   std::memcpy(&storage, address, size);
-  return PeerAddress::fromSockaddr(storage).text();
+  if (storage.ss_family != AF_UNIX) return PeerAddress::fromSockaddr(storage).text();
+  sockaddr_un local{};
+  std::memcpy(&local, &storage, std::min<std::size_t>(size, sizeof local));
+  std::string path{local.sun_path, size > offsetof(sockaddr_un, sun_path)
+                                       ? size - offsetof(sockaddr_un, sun_path)
+                                       : 0};
+  if (path.empty()) return "local";
+  if (path.front() == '\0') return "@" + path.substr(1);
+  return path.substr(0, path.find('\0'));
 }
 
 void setOption(int descriptor, int level, int option, int value) {
@@ -62,14 +73,9 @@ void setPort(sockaddr* address, std::uint16_t port) {
 
 Descriptor openSpare() { return Descriptor{::open("/dev/null", O_RDONLY | O_CLOEXEC)}; }
 
-/// A listening socket, or the errno of what failed. Accepted sockets inherit the
-/// options, which saves a system call for each and every connection.
-Expected<Descriptor, int> listenOn(const addrinfo& where, const ListenerOptions& options) {
-  Descriptor socket{::socket(where.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-  if (!socket) return Unexpected{errno};
-  const int fd = socket.get();
-  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (where.ai_family == AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+/// Options that accepted sockets inherit, which saves system calls for each and
+/// every connection. A Unix socket does without.
+void prepareForClients(int fd, const ListenerOptions& options) {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.tcpKeepAlive.count() > 0) {
     const int idle = static_cast<int>(options.tcpKeepAlive.count());
@@ -81,6 +87,16 @@ Expected<Descriptor, int> listenOn(const addrinfo& where, const ListenerOptions&
   if (options.tcpUserTimeout.count() > 0)
     setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
               static_cast<int>(std::chrono::milliseconds{options.tcpUserTimeout}.count()));
+}
+
+/// A listening socket, or the errno of what failed.
+Expected<Descriptor, int> listenOn(const addrinfo& where, const ListenerOptions& options) {
+  Descriptor socket{::socket(where.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+  if (!socket) return Unexpected{errno};
+  const int fd = socket.get();
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (where.ai_family == AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  prepareForClients(fd, options);
   if (::bind(fd, where.ai_addr, where.ai_addrlen) != 0) return Unexpected{errno};
   if (::listen(fd, kBacklog) != 0) return Unexpected{errno};
   return socket;
@@ -105,10 +121,13 @@ public:
     owner_.reactor_.rewatch(token_, socket_.get(), accepting ? events : 0);
   }
   PeerAddress address() const {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&storage), &size);
-    return PeerAddress::fromSockaddr(storage);
+    socklen_t size = 0;
+    return PeerAddress::fromSockaddr(name(size));
+  }
+  std::string text() const {
+    socklen_t size = 0;
+    const sockaddr_storage where = name(size);
+    return describe(reinterpret_cast<const sockaddr*>(&where), size);
   }
 
   void onEvents(std::uint32_t) override {
@@ -118,6 +137,13 @@ public:
   void onSoon() override {}
 
 private:
+  sockaddr_storage name(socklen_t& size) const {
+    sockaddr_storage storage{};
+    size = sizeof storage;
+    ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&storage), &size);
+    return storage;
+  }
+
   Listener& owner_;
   Descriptor socket_;
   Reactor::Token token_;
@@ -135,19 +161,47 @@ Listener::Listener(Reactor& reactor, ListenerOptions options, OnAccept onAccept,
 
 Listener::~Listener() = default;
 
-Expected<std::unique_ptr<Listener>, std::string> Listener::open(Reactor& reactor,
+std::string ListenError::text() const {
+  return remedy.empty() ? message : message + " (" + remedy + ")";
+}
+
+Expected<std::unique_ptr<Listener>, ListenError> Listener::open(Reactor& reactor,
                                                                 ListenerOptions options,
                                                                 OnAccept onAccept,
                                                                 OnTrouble onTrouble) {
   std::unique_ptr<Listener> listener{
       new Listener{reactor, std::move(options), std::move(onAccept), std::move(onTrouble)}};
   if (auto opened = listener->openAll(); !opened) return Unexpected{opened.error()};
+  if (auto watched = listener->watchAll(); !watched) return Unexpected{watched.error()};
   return listener;
 }
 
-Expected<void, std::string> Listener::openAll() {
+Expected<std::unique_ptr<Listener>, ListenError> Listener::adopt(Reactor& reactor,
+                                                                 ListenerOptions options,
+                                                                 std::vector<Descriptor> sockets,
+                                                                 OnAccept onAccept,
+                                                                 OnTrouble onTrouble) {
+  std::unique_ptr<Listener> listener{
+      new Listener{reactor, std::move(options), std::move(onAccept), std::move(onTrouble)}};
+  for (Descriptor& socket : sockets) {
+    const int fd = socket.get();
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+    prepareForClients(fd, listener->options_);
+    listener->sockets_.push_back(std::make_unique<Socket>(*listener, std::move(socket)));
+  }
+  listener->port_ = listener->sockets_.front()->address().port();
+  if (auto watched = listener->watchAll(); !watched) return Unexpected{watched.error()};
+  return listener;
+}
+
+Expected<void, ListenError> Listener::openAll() {
   const Endpoint& endpoint = options_.endpoint;
-  const std::string cannot = "cannot listen on " + endpoint.text() + ": ";
+  const auto failed = [](std::error_code code, const std::string& address, const std::string& why,
+                         std::string remedy) {
+    return ListenError{code, address, "cannot listen on " + address + ": " + why,
+                       std::move(remedy)};
+  };
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
@@ -155,38 +209,49 @@ Expected<void, std::string> Listener::openAll() {
   const std::string port = std::to_string(endpoint.port);
   const char* host = endpoint.host == "*" ? nullptr : endpoint.host.c_str();
   if (const int error = ::getaddrinfo(host, port.c_str(), &hints, &found); error != 0)
-    return Unexpected{cannot + ::gai_strerror(error) +
-                      " (check the name, or write an address such as 127.0.0.1)"};
+    return Unexpected{failed(std::make_error_code(std::errc::address_not_available),
+                             endpoint.text(), ::gai_strerror(error),
+                             "check the name, or write an address such as 127.0.0.1")};
   const AddressList addresses{found, &::freeaddrinfo};
 
-  std::string problem;
+  ListenError problem;
   for (addrinfo* each = found; each; each = each->ai_next) {
     // All addresses of a name share the port that the first one was given.
     if (port_ != 0) setPort(each->ai_addr, port_);
     auto socket = listenOn(*each, options_);
     if (!socket) {
       const int error = socket.error();
+      problem = failed({error, std::generic_category()}, describe(each->ai_addr, each->ai_addrlen),
+                       errorText(error), remedyFor(error));
       // A name may stand for an address family that this machine lacks.
-      const bool excusable = error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
-      const std::string remedy = remedyFor(error);
-      problem = "cannot listen on " + describe(each->ai_addr, each->ai_addrlen) + ": " +
-                errorText(error) + (remedy.empty() ? "" : " (" + remedy + ")");
-      if (excusable) continue;
+      if (error == EAFNOSUPPORT || error == EADDRNOTAVAIL) continue;
       return Unexpected{problem};
     }
     auto& added = sockets_.emplace_back(std::make_unique<Socket>(*this, std::move(socket).value()));
     if (port_ == 0) port_ = added->address().port();
   }
   if (sockets_.empty()) return Unexpected{problem};
+  return {};
+}
+
+Expected<void, ListenError> Listener::watchAll() {
   for (const auto& socket : sockets_)
-    if (const auto error = socket->watch()) return Unexpected{cannot + error.message()};
+    if (const auto error = socket->watch())
+      return Unexpected{ListenError{error, socket->text(),
+                                    "cannot listen on " + socket->text() + ": " + error.message(),
+                                    remedyFor(error.value())}};
   return {};
 }
 
 std::string Listener::text() const {
   std::string all;
-  for (const auto& socket : sockets_) all += (all.empty() ? "" : ", ") + socket->address().text();
+  for (const auto& socket : sockets_) all += (all.empty() ? "" : ", ") + socket->text();
   return all;
+}
+
+bool Listener::isLoopback() const {
+  return std::all_of(sockets_.begin(), sockets_.end(),
+                     [](const auto& socket) { return socket->address().isLoopback(); });
 }
 
 Listener::Accepted Listener::acceptOne(int listening) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <asio/steady_timer.hpp>
@@ -32,6 +33,17 @@ struct ListenerOptions {
   std::chrono::seconds tcpUserTimeout{60};
 };
 
+/// Why a listener could not be opened.
+struct ListenError {
+  std::error_code code;  ///< what the system said
+  std::string address;   ///< which could not be had: "127.0.0.1:1883"
+  std::string message;   ///< "cannot listen on 127.0.0.1:1883: Address already in use"
+  std::string remedy;    ///< may be empty
+
+  /// The message, with the remedy in parentheses.
+  std::string text() const;
+};
+
 /// Accepts connections on one endpoint, which may be several addresses
 /// ("localhost" is IPv4 and IPv6). Owned by the daemon; closes when destroyed,
 /// while the accepted connections live on.
@@ -47,20 +59,30 @@ public:
   /// Gets a line about what is wrong, at most one per second.
   using OnTrouble = std::function<void(std::string_view)>;
 
-  /// Binds and listens. The error is a sentence that names the address and a
-  /// remedy. The reactor must outlive the listener.
-  static Expected<std::unique_ptr<Listener>, std::string> open(Reactor& reactor,
+  /// Binds and listens. The reactor must outlive the listener.
+  static Expected<std::unique_ptr<Listener>, ListenError> open(Reactor& reactor,
                                                                ListenerOptions options,
                                                                OnAccept onAccept,
                                                                OnTrouble onTrouble = {});
+  /// Takes sockets that somebody else has opened, as a service manager does. What
+  /// the options say of the endpoint is left aside.
+  /// REQUIRES: there is one at least, and all are stream sockets that listen.
+  static Expected<std::unique_ptr<Listener>, ListenError> adopt(Reactor& reactor,
+                                                                ListenerOptions options,
+                                                                std::vector<Descriptor> sockets,
+                                                                OnAccept onAccept,
+                                                                OnTrouble onTrouble = {});
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   /// The port, also where the endpoint says 0.
   std::uint16_t boundPort() const noexcept { return port_; }
-  /// What it listens on: "0.0.0.0:1883", several separated by ", ".
+  /// What it listens on: "0.0.0.0:1883", several separated by ", ". A Unix socket
+  /// is its path.
   std::string text() const;
+  /// Whether only this machine can reach it.
+  bool isLoopback() const;
   const std::string& name() const noexcept { return *name_; }
 
   /// Has connections accepted from now on use these certificates. REQUIRES: was
@@ -75,7 +97,8 @@ private:
   enum class Accepted : std::uint8_t { one, none, gone };
 
   Listener(Reactor& reactor, ListenerOptions options, OnAccept onAccept, OnTrouble onTrouble);
-  Expected<void, std::string> openAll();
+  Expected<void, ListenError> openAll();
+  Expected<void, ListenError> watchAll();
   Accepted acceptOne(int listening);
   bool dropOne(int listening);
   void outOfDescriptors(int listening, int error);

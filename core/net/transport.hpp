@@ -40,9 +40,9 @@ protected:
 
 enum class CloseMode : std::uint8_t {
   /// Everything written goes out, followed by close_notify (TLS) and FIN. The
-  /// peer is given 2 s and 64 KiB of input, which is thrown away, to hang up as
-  /// well; otherwise a reset might overtake the last bytes (a refusing CONNACK,
-  /// say). The reactor does that on its own.
+  /// peer is given 2 s to hang up as well, while up to 64 KiB of its input are
+  /// thrown away; otherwise a reset might overtake the last bytes (a refusing
+  /// CONNACK, say). The reactor does that on its own.
   graceful,
   /// Reset at once, and what was written but not yet sent is lost. For abusers.
   abortive,

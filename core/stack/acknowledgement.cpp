@@ -23,10 +23,10 @@ void Acknowledgement::settle(mqtt::ReasonCode code) {
   client->release();
 }
 
-Acknowledgement AckQueue::open(Client& client, std::uint16_t packetId, mqtt::Qos qos) {
+Acknowledgement AckQueue::open(Client& client, std::uint16_t packetId, AckKind kind) {
   const std::uint32_t number = first_ + static_cast<std::uint32_t>(entries_.size());
-  entries_.pushBack({packetId, qos, mqtt::ReasonCode::success, 1});
-  if (qos == mqtt::Qos::atLeastOnce) ++pendingQos1_;
+  entries_.pushBack({packetId, kind, mqtt::ReasonCode::success, 1});
+  if (kind == AckKind::puback) ++pendingQos1_;
   return Acknowledgement{client, number};
 }
 
@@ -40,8 +40,8 @@ void AckQueue::sendSettled(Client& client) {
   while (!entries_.empty() && entries_.front().holders == 0) {
     const Entry entry = entries_.popFront();
     ++first_;
-    if (entry.qos == mqtt::Qos::atLeastOnce) --pendingQos1_;
-    client.acknowledge(entry.packetId, entry.qos, entry.code);
+    if (entry.kind == AckKind::puback) --pendingQos1_;
+    client.acknowledge(entry.packetId, entry.kind, entry.code);
   }
 }
 

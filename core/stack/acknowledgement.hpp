@@ -14,9 +14,9 @@ namespace mqttstack {
 
 class Client;
 
-/// The right to acknowledge one PUBLISH, as a thing that somebody holds. When
-/// the last holder lets go, the PUBACK or PUBREC is sent; nobody can forget it,
-/// and nobody can send it too early.
+/// The right to acknowledge one PUBLISH or PUBREL, as a thing that somebody
+/// holds. When the last holder lets go, the PUBACK, PUBREC or PUBCOMP is sent;
+/// nobody can forget it, and nobody can send it too early.
 ///
 /// Move-only; share() makes another holder. An empty one (a will, a message of
 /// the broker's own) is let go without effect. May outlive the connection: then
@@ -63,15 +63,23 @@ private:
   std::uint32_t number_ = 0;
 };
 
-/// The acknowledgements that a client is owed, in the order of its PUBLISHes:
-/// PUBACK and PUBREC leave in that order, however the messages were settled.
+/// What an acknowledgement is sent as.
+enum class AckKind : std::uint8_t { puback, pubrec, pubcomp };
+
+/// The acknowledgements that a client is owed, in the order of its packets:
+/// they leave in that order, however the messages were settled.
 /// [v5:4.6.0-2] [v5:4.6.0-3] [v311:4.6.0-2] [v311:4.6.0-3]
 ///
 /// A member of Client; inbound_manager opens entries.
 class AckQueue {
 public:
   /// An acknowledgement for a PUBLISH that was just received.
-  Acknowledgement open(Client& client, std::uint16_t packetId, mqtt::Qos qos);
+  Acknowledgement open(Client& client, std::uint16_t packetId, mqtt::Qos qos) {
+    return open(client, packetId,
+                qos == mqtt::Qos::atLeastOnce ? AckKind::puback : AckKind::pubrec);
+  }
+  /// The same for any packet.
+  Acknowledgement open(Client& client, std::uint16_t packetId, AckKind kind);
 
   /// QoS 1 PUBLISHes whose PUBACK is not sent yet.
   std::size_t pendingQos1() const noexcept { return pendingQos1_; }
@@ -84,7 +92,7 @@ private:
   friend class Acknowledgement;
   struct Entry {
     std::uint16_t packetId;
-    mqtt::Qos qos;
+    AckKind kind;
     mqtt::ReasonCode code;
     std::uint16_t holders;
   };

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,7 +16,13 @@
 #include "core/broker/session.hpp"
 #include "core/mqtt/packet.hpp"
 #include "core/stack/acknowledgement.hpp"
+#include "core/stack/durability_callbacks.hpp"
 #include "core/stack/middleware.hpp"
+#include "core/util/clock.hpp"
+
+namespace mqttstack::net {
+struct TlsInfo;
+}
 
 /// The callbacks: how middlewares talk to each other without knowing each
 /// other. A callback is a struct, its inputs first, then its outputs (marked
@@ -49,7 +56,8 @@ struct Verdict {
 };
 
 /// Are these credentials good, and who is it? Must have no side effect.
-/// Executed by authentication for each CONNECT that gives credentials.
+/// Executed by authentication for each CONNECT that gives credentials: a user
+/// name, a password, or a client certificate.
 struct AuthenticateConnection {
   static constexpr std::string_view kName = "authenticateConnection";
   static constexpr CallbackKind kKind = CallbackKind::deferred;
@@ -58,9 +66,42 @@ struct AuthenticateConnection {
       identity;  ///< the peer as far as it is known: address, client id, certificate
   std::optional<std::string_view> userName;
   std::optional<std::string_view> password;
+  /// What the peer's certificate says, if our CA vouches for it; null otherwise.
+  const net::TlsInfo* certificate = nullptr;
 
-  Verdict verdict{};                  ///< out
-  std::string principal{};            ///< out: who it is; the user name if left empty
+  Verdict verdict{};                      ///< out
+  std::string principal{};                ///< out: who it is; the user name if left empty
+  std::vector<std::string> groups{};      ///< out
+  broker::Grants grants{};                ///< out: rights that the credentials bring along
+  std::optional<TimePoint> validUntil{};  ///< out: when the client is to be cut off
+};
+
+/// What a method of enhanced authentication remembers between two steps of an
+/// exchange. Its maker derives from it.
+class AuthenticationState {
+public:
+  virtual ~AuthenticationState() = default;
+};
+
+/// Makes one step of an enhanced authentication (MQTT 5, section 4.12): takes
+/// what the client has sent, and says whether that settles it. Executed by
+/// authentication for a CONNECT that names a method, and for each AUTH. A
+/// handler that does not know the method returns next(); one that does sets
+/// either a verdict or `proceeds`, and returns done().
+struct ContinueAuthentication {
+  static constexpr std::string_view kName = "continueAuthentication";
+  static constexpr CallbackKind kKind = CallbackKind::deferred;
+
+  const broker::Identity& identity;  ///< the client as far as it is known
+  std::string_view method;
+  std::string_view data;  ///< what the client has sent; empty if nothing
+  /// Null at the first step; what a handler puts there, it finds at the next.
+  std::unique_ptr<AuthenticationState>& state;
+
+  bool proceeds = false;    ///< out: send `reply` in an AUTH, and go on with what comes back
+  Verdict verdict{};        ///< out: unless it proceeds
+  std::string reply{};      ///< out: data for the client, in the AUTH or with the good news
+  std::string principal{};  ///< out: who it is, if allowed
   std::vector<std::string> groups{};  ///< out
 };
 
@@ -84,16 +125,18 @@ struct AuthorizePacket {
 
 /// May this identity read that message? Must have no side effect and answers
 /// at once, or the order of deliveries would break. Executed by authorization
-/// for each delivery, also of retained messages.
+/// for each delivery, also of retained messages; for these it asks about the
+/// author as well.
 struct AuthorizeDelivery {
   static constexpr std::string_view kName = "authorizeDelivery";
   static constexpr CallbackKind kKind = CallbackKind::sync;
 
   const broker::Identity& identity;
   const broker::Message& message;
-  /// The message is sent as a retained one: its author must still be allowed to
-  /// publish it, or it would outlive that right.
-  bool retained = false;
+  /// The identity is the author of a retained message, and the question whether
+  /// it may publish that still: a message must not outlive the right to have said
+  /// it.
+  bool asAuthor = false;
 
   Verdict verdict{};  ///< out
 };
@@ -112,6 +155,10 @@ struct ConnectionTerms {
   bool wildcardSubscriptions = false;
   bool sharedSubscriptions = false;
   bool subscriptionIdentifiers = false;
+  /// The method by which the client was authenticated, and the last word of it.
+  /// Views of something that lives as long as the client.
+  std::string_view authenticationMethod{};
+  std::string_view authenticationData{};
 };
 
 /// Settles the terms of a connection before its session is opened. Executed by
@@ -214,7 +261,9 @@ struct OpenSession {
 
   Client& client;
   std::string_view clientId;
-  bool cleanStart;  ///< discard what there is
+  bool cleanStart;                   ///< discard what there is
+  std::uint32_t expiryInterval = 0;  ///< what the session gets, new or not
+  const mqtt::Will* will = nullptr;  ///< of the connection that begins
 
   broker::SessionPtr session{};  ///< out
   bool present = false;          ///< out: it existed before
@@ -288,6 +337,7 @@ struct StoreSubscription {
   std::string_view filter;
   mqtt::SubscriptionOptions options;
   std::uint32_t identifier = 0;
+  bool existed = false;  ///< takes the place of one with the same filter
 };
 
 /// Takes a subscription out of the stored session. Executed by session_manager.
@@ -345,8 +395,12 @@ struct RelayMessage {
   Acknowledgement acknowledgement{};
   Client* client = nullptr;  ///< the publisher's connection, if there is one
   Stack* stack = nullptr;    ///< the pipeline that it runs on, if there is no client
+  /// Of a QoS 2 PUBLISH; 0 otherwise. Who makes the message durable stores with it
+  /// that it was received, so that it is passed on once.
+  std::uint16_t packetId = 0;
 
   std::size_t matched = 0;  ///< out: sessions that it was for
+  bool rejected = false;    ///< out: one of them had no room for it
 };
 
 /// What became of a message for one session.
@@ -377,10 +431,11 @@ enum class DropReason : std::uint8_t {
   notAuthorized,
   expired,
   sessionEnded,
+  notStored,  ///< a durable store had no room, and the publisher was told
 };
 
 std::string_view toString(DropReason reason) noexcept;
-inline constexpr std::size_t kDropReasons = 7;
+inline constexpr std::size_t kDropReasons = 8;
 
 /// A message was dropped for one receiver. For counters and logs.
 struct MessageDropped {
@@ -457,12 +512,14 @@ struct ClearOfflineMessages {
 
 /// Every callback there is, for documentation and for the check at wiring.
 using AllCallbacks =
-    Callbacks<AuthenticateConnection, AuthorizePacket, AuthorizeDelivery, NegotiateConnection,
-              SessionEstablished, CloseClient, ConnectionLost, ConnectionClosed, CleanDisconnect,
-              UncleanDisconnect, ClientDrained, OpenSession, SuspendSession, SessionEnded,
-              SubscribeTopic, UnsubscribeTopic, StoreSubscription, RemoveSubscription,
-              ClearSubscriptions, LookupSubscriptions, RelayMessage, ForwardMessage, MessageDropped,
-              StoreRetainedMessage, LookupRetainedMessages, StoreOfflineMessage,
-              LookupOfflineMessages, RemoveOfflineMessages, ClearOfflineMessages>;
+    Callbacks<AuthenticateConnection, ContinueAuthentication, AuthorizePacket, AuthorizeDelivery,
+              NegotiateConnection, SessionEstablished, CloseClient, ConnectionLost,
+              ConnectionClosed, CleanDisconnect, UncleanDisconnect, ClientDrained, OpenSession,
+              SuspendSession, SessionEnded, SubscribeTopic, UnsubscribeTopic, StoreSubscription,
+              RemoveSubscription, ClearSubscriptions, LookupSubscriptions, RelayMessage,
+              ForwardMessage, MessageDropped, StoreRetainedMessage, LookupRetainedMessages,
+              StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages,
+              ClearOfflineMessages, StoreDelivery, RemoveDelivery, DeliveryStored, ReleaseIncoming,
+              AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
 
 }  // namespace mqttstack

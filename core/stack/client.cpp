@@ -1,6 +1,7 @@
 #include "core/stack/client.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/mqtt/decoder.hpp"
 #include "core/mqtt/frame_reader.hpp"
@@ -25,6 +26,8 @@ void releaseClient(Client& client) noexcept { client.release(); }
 struct ClientContext::PacketSlot {
   Packet packet;
   std::string bytes;
+  /// The CONNECT that waits while this one, an AUTH, is dealt with.
+  std::unique_ptr<PacketSlot> below;
 };
 
 ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushList,
@@ -105,7 +108,7 @@ std::string Client::describe() const {
 // Input.
 
 std::size_t Client::maximumPacketSize() const noexcept {
-  return phase_ == Phase::awaitingConnect
+  return phase_ < Phase::connected
              ? std::min(listener_.maximumConnectSize, listener_.maximumPacketSize)
              : listener_.maximumPacketSize;
 }
@@ -178,10 +181,24 @@ std::string_view Client::consume(std::string_view bytes) {
   return closing() ? std::string_view{} : bytes;
 }
 
+namespace {
+
+bool belongsToExchange(std::string_view frame) noexcept {
+  const auto type = static_cast<PacketType>(static_cast<unsigned char>(frame.front()) >> 4U);
+  return type == PacketType::auth || type == PacketType::disconnect;
+}
+
+}  // namespace
+
 /// The slot is empty afterwards if the packet waits in it.
 void Client::receive(std::unique_ptr<PacketSlot>& slot, std::string_view frame) {
   context_.packetsReceived.add();
-  if (phase_ == Phase::awaitingConnect) phase_ = Phase::connecting;
+  if (phase_ == Phase::awaitingConnect) {
+    phase_ = Phase::connecting;
+  } else if (phase_ == Phase::connecting && !belongsToExchange(frame)) {  // [v5:3.1.2-30]
+    context_.badPackets.add();
+    return close(ReasonCode::protocolError);
+  }
   if (const std::error_code error = decode(*slot, frame)) return refuse(error, frame);
   process(slot);
 }
@@ -263,7 +280,7 @@ std::error_code Client::resolveProperties(mqtt::Publish& publish, broker::Messag
 /// layout of the version that it named, as far as it named one.
 void Client::refuse(std::error_code error, std::string_view frame) {
   context_.badPackets.add();
-  if (phase_ == Phase::connecting) {
+  if (phase_ == Phase::connecting && !exchanging_) {
     const auto version = mqtt::versionForRefusal(frame);
     if (!version) return closeSilently();
     version_ = *version;
@@ -303,11 +320,16 @@ void Client::process(std::unique_ptr<PacketSlot>& slot) {
       });
   if (finished) return packet.message.reset();
 
+  slot->below = std::move(parked_);
   parked_ = std::move(slot);
-  if (!lost_ && !paused_) {
-    paused_ = true;
-    transport_->pauseReading();
-  }
+  if (inputWaits()) pauseInput();
+  if (closing()) linger();
+}
+
+void Client::pauseInput() {
+  if (lost_ || paused_) return;
+  paused_ = true;
+  transport_->pauseReading();
 }
 
 /// A packet has been worked off, and something is to be done about it.
@@ -326,11 +348,37 @@ void Client::settled(std::error_code error, bool unanswered, PacketType type) {
       close(ReasonCode::implementationSpecificError);
     }
   }
-  if (!parked_) return;
+  if (type == PacketType::connect) exchanging_ = false;
+  // One that never waited is released by who has it.
+  auto slot = unpark(type);
+  if (!slot) return;
+  slot->packet.message.reset();
+  context_.releaseSlot(std::move(slot));
   // Whoever settled is in the middle of something: the rest is done from the loop.
-  parked_->packet.message.reset();
-  context_.releaseSlot(std::move(parked_));
-  parked_ = nullptr;
+  resumeDue_ = true;
+  context_.flushList.add(*this);
+  if (lingering_ && !parked_) letSuccessorsGoOn();
+}
+
+/// Takes the packet of that type out of those that wait; null if it doesn't.
+/// There is one, or there are an AUTH and below it the CONNECT.
+std::unique_ptr<ClientContext::PacketSlot> Client::unpark(PacketType type) noexcept {
+  for (auto* place = &parked_; *place; place = &(*place)->below) {
+    if ((*place)->packet.type() != type) continue;
+    auto slot = std::move(*place);
+    *place = std::move(slot->below);
+    return slot;
+  }
+  return nullptr;
+}
+
+bool Client::awaitsAuth() const noexcept {
+  return exchanging_ && parked_->packet.type() == PacketType::connect;
+}
+
+void Client::expectAuthentication() {
+  exchanging_ = true;
+  if (!parked_) return;  // still inside the handler: reading simply goes on
   resumeDue_ = true;
   context_.flushList.add(*this);
 }
@@ -338,8 +386,9 @@ void Client::settled(std::error_code error, bool unanswered, PacketType type) {
 void Client::resumeInput() {
   const std::string bytes = std::exchange(unfinished_, {});
   keepUnfinished(consume(bytes));
-  if (parked_ || closing()) return;
+  if (inputWaits() || closing()) return;
   if (ended_) return closeSilently();
+  if (!paused_) return;
   paused_ = false;
   lastPacketAt_ = context_.scheduler.now();  // its silence was our doing
   transport_->resumeReading();
@@ -387,6 +436,8 @@ void Client::beginClosing() {
   phase_ = Phase::closing;
   unfinished_ = {};
   context_.flushList.add(*this);
+  if (parked_) linger();
+  if (predecessors_ != 0) forgetPredecessors();
 }
 
 /// Called from the loop, never inside a walk, until everything is done.

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/broker/identity.hpp"
@@ -75,6 +76,11 @@ public:
 private:
   friend class Client;
   struct PacketSlot;
+  /// A connection that has ended while a packet of it is deferred.
+  struct Lingering {
+    Client* client;
+    std::vector<ClientPtr> successors;  ///< the connections that wait for that packet
+  };
 
   std::unique_ptr<PacketSlot> acquireSlot();
   void releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept;
@@ -83,6 +89,7 @@ private:
   std::string propertyScratch_;
   std::vector<std::unique_ptr<PacketSlot>> freeSlots_;
   std::vector<Client*> clients_;
+  std::unordered_multimap<std::string, Lingering> lingering_;  // by client id; mostly empty
 };
 
 /// One connection: reads packets from its transport and sends them through its
@@ -92,8 +99,12 @@ private:
 /// Counted. It owns itself while the connection lasts; walks that wait pin it.
 /// Everybody else refers to it and forgets it when connectionClosed comes.
 ///
+/// A peer that asks and does not read the answers is not read any more once many
+/// of them wait.
+///
 /// Order is kept: while a middleware defers a packet, later packets wait, and
-/// the peer feels it. close() only marks; the end is worked off from the loop.
+/// the peer feels it; also those of the client's next connection, should this
+/// one end meanwhile. close() only marks; the end is worked off from the loop.
 class Client final : public RefCounted<Client>,
                      private net::TransportHandler,
                      private net::Flushable {
@@ -125,7 +136,9 @@ public:
 
   /// The session, from openSession to the end of the connection; null before.
   const broker::SessionPtr& session() const noexcept { return session_; }
-  void setSession(broker::SessionPtr session) noexcept { session_ = std::move(session); }
+  /// What the client sends behind its CONNECT waits for what it sent last on a
+  /// connection before this one, if that is deferred. [v5:4.6.0-5] [v311:4.6.0-6]
+  void setSession(broker::SessionPtr session);
 
   /// Names it in a log line: client id, user and address, made safe.
   std::string describe() const;
@@ -142,6 +155,12 @@ public:
   TimePoint lastPacketAt() const noexcept { return lastPacketAt_; }
   /// True while we ourselves don't read: the peer's silence is our doing.
   bool readingPaused() const noexcept { return paused_; }
+
+  /// Begins an enhanced authentication: while the CONNECT of this client waits,
+  /// AUTH packets are taken and walk through the stack, and DISCONNECT; anything
+  /// else is an error. [v5:3.1.2-30] Over when the CONNECT settles.
+  /// REQUIRES: called by who handles the CONNECT, and is about to defer it.
+  void expectAuthentication();
 
   /// Accepts topic aliases up to `maximum`. Without this, any alias is an error.
   void acceptTopicAliases(std::uint16_t maximum);
@@ -178,11 +197,12 @@ public:
   /// What this client is owed for its PUBLISHes.
   AckQueue& acknowledgements() noexcept { return acknowledgements_; }
   /// Sends the PUBACK or PUBREC for a PUBLISH that was taken, or refused with a
-  /// failure `code`; called by the queue above. An MQTT 3 client cannot be told
+  /// failure `code`, or the PUBCOMP for a PUBREL; called by the queue above. An
+  /// MQTT 3 client cannot be told
   /// of a failure: what it may not publish is acknowledged and dropped
   /// [v311:3.3.5-2], any other failure closes the connection, so that what was
   /// not taken is never acknowledged. [v5:4.3.2-4] [v5:4.3.3-8]
-  void acknowledge(std::uint16_t packetId, mqtt::Qos qos, mqtt::ReasonCode code);
+  void acknowledge(std::uint16_t packetId, AckKind kind, mqtt::ReasonCode code);
 
   // Ending.
 
@@ -217,7 +237,11 @@ private:
 
   std::size_t maximumPacketSize() const noexcept;
   /// A packet waits, or has only just settled: what comes now goes behind it.
-  bool inputWaits() const noexcept { return parked_ || resumeDue_; }
+  /// A CONNECT that waits for an AUTH does not hold that up.
+  bool inputWaits() const noexcept {
+    return resumeDue_ || predecessors_ != 0 || answersWait_ || (parked_ && !awaitsAuth());
+  }
+  bool awaitsAuth() const noexcept;
   bool readsPackets() const noexcept { return phase_ < Phase::closing && !inputWaits(); }
   std::string_view consume(std::string_view bytes);
   std::string_view completeUnfinished(std::string_view bytes);
@@ -228,8 +252,14 @@ private:
   void adopt(const mqtt::Connect& connect) noexcept;
   void process(std::unique_ptr<PacketSlot>& slot);
   void settled(std::error_code error, bool unanswered, mqtt::PacketType type);
+  std::unique_ptr<PacketSlot> unpark(mqtt::PacketType type) noexcept;
   void resumeInput();
   void keepUnfinished(std::string_view bytes);
+  void pauseInput();
+  void linger();
+  void waitForPredecessors();
+  void forgetPredecessors();
+  void letSuccessorsGoOn();
 
   void refuse(std::error_code error, std::string_view frame);
   void writeOutput();
@@ -250,25 +280,29 @@ private:
   TimePoint lastPacketAt_;
 
   std::string unfinished_;              // the packet that has not arrived completely
-  std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred
+  std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred last
   std::unique_ptr<ReceivedAliases> receivedAliases_;
   AckQueue acknowledgements_;
   Outbox outbox_;
 
   std::size_t index_ = 0;  // in context_.clients_
   std::uint32_t peerMaximumPacketSize_ = UINT32_MAX;
+  std::uint16_t predecessors_ = 0;  // lingering connections that this one waits for
   mqtt::ProtocolVersion version_ = mqtt::ProtocolVersion::v311;
   Phase phase_ = Phase::awaitingConnect;
   mqtt::ReasonCode closeReason_ = mqtt::ReasonCode::success;
   bool problemInformation_ : 1 = true;
-  bool paused_ : 1 = false;     // we asked the transport to stop reading
-  bool resumeDue_ : 1 = false;  // a deferred packet has settled
-  bool ended_ : 1 = false;      // the peer sends no more
+  bool exchanging_ : 1 = false;  // the CONNECT that is parked waits for AUTH packets
+  bool paused_ : 1 = false;      // we asked the transport to stop reading
+  bool resumeDue_ : 1 = false;   // a deferred packet has settled
+  bool lingering_ : 1 = false;   // in context_.lingering_
+  bool ended_ : 1 = false;       // the peer sends no more
   bool drainAwaited_ : 1 = false;
-  bool blocked_ : 1 = false;     // waiting for onWritable
-  bool lost_ : 1 = false;        // the transport is gone
-  bool leftDone_ : 1 = false;    // connectionLost was run
-  bool closedDone_ : 1 = false;  // connectionClosed was executed
+  bool blocked_ : 1 = false;      // waiting for onWritable
+  bool answersWait_ : 1 = false;  // too many to read more questions
+  bool lost_ : 1 = false;         // the transport is gone
+  bool leftDone_ : 1 = false;     // connectionLost was run
+  bool closedDone_ : 1 = false;   // connectionClosed was executed
   bool transportClosed_ : 1 = false;
 };
 

@@ -17,6 +17,9 @@ using mqtt::ReasonCode;
 
 namespace {
 
+/// How many answers wait for a peer that does not read them before it is not read.
+constexpr std::size_t kMaxAnswers = 1000;
+
 /// The packet without what is only said for people. `kept` holds its properties.
 template <class P>
 P withoutExplanation(const P& packet, std::string& kept) {
@@ -43,6 +46,10 @@ bool Client::enqueue(const P& packet) {
   }
   context_.packetsSent.add();
   context_.flushList.add(*this);
+  if (blocked_ && outbox_.answers() > kMaxAnswers && !answersWait_) {
+    answersWait_ = true;
+    pauseInput();
+  }
   return true;
 }
 
@@ -103,11 +110,16 @@ Client::Sent Client::send(OutgoingPublish&& publish) {
   return Sent::yes;
 }
 
-void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code) {
+void Client::acknowledge(std::uint16_t packetId, AckKind kind, ReasonCode code) {
+  if (kind == AckKind::pubcomp) {
+    if (mqtt::isFailure(code)) return close(code);
+    send(mqtt::Pubcomp{packetId, code, {}});
+    return;
+  }
   // The session may have moved on to another connection, on which the client has
   // sent this PUBLISH again and waits for the answer.
-  Client& receiver =
-      qos == mqtt::Qos::exactlyOnce && session_ && session_->client() ? *session_->client() : *this;
+  const bool qos2 = kind == AckKind::pubrec;
+  Client& receiver = qos2 && session_ && session_->client() ? *session_->client() : *this;
   const bool v5 = receiver.isV5();
   // [v5:3.4.2-1] [v5:3.5.2-1]
   if (v5 && !mqtt::isLegalReason(PacketType::puback, code, mqtt::Sender::server))
@@ -115,14 +127,14 @@ void Client::acknowledge(std::uint16_t packetId, mqtt::Qos qos, ReasonCode code)
   const bool deniedV3 = !v5 && code == ReasonCode::notAuthorized;
   const bool refused = mqtt::isFailure(code) && !deniedV3;
   if (deniedV3) code = ReasonCode::success;
-  if (qos == mqtt::Qos::exactlyOnce && session_) {
+  if (qos2 && session_) {
     if (refused)
       session_->incoming().remove(packetId);  // [v5:4.3.3-9]
     else
       session_->incoming().markReceived(packetId);
   }
   if (refused && !v5) return receiver.close(code);  // [v311:4.8.0-2]
-  if (qos == mqtt::Qos::atLeastOnce)
+  if (!qos2)
     receiver.send(mqtt::Puback{packetId, code, {}});
   else
     receiver.send(mqtt::Pubrec{packetId, code, {}});
@@ -137,6 +149,11 @@ void Client::writeOutput() {
     context_.publishExpired.add(static_cast<std::int64_t>(flushed.expired));
     if (flushed.result == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
     blocked_ = flushed.result == Outbox::Flushed::some;
+    if (answersWait_ && outbox_.answers() <= kMaxAnswers / 2) {
+      answersWait_ = false;
+      resumeDue_ = true;
+      context_.flushList.add(*this);
+    }
   }
   if (blocked_ || !drainAwaited_ || closing()) return;
   drainAwaited_ = false;

@@ -20,12 +20,21 @@ struct ConfigPlace {
 
 enum class Severity : std::uint8_t { warning, error };
 
+/// What an error is about. It decides with which code a daemon ends that cannot
+/// start because of it.
+enum class Fault : std::uint8_t {
+  configuration,  ///< what the configuration says
+  data,           ///< what stands in a file that it names
+  permission,     ///< what the user that the daemon runs as may not do
+};
+
 /// One finding. `help` says what to do, and may be empty.
 struct Finding {
   Severity severity;
   ConfigPlace place;
   std::string message;
   std::string help;
+  Fault fault = Fault::configuration;
 };
 
 /// Collects everything that is wrong with a configuration, so that one run
@@ -36,11 +45,12 @@ public:
   /// Findings are filed under this place until it is set again.
   void setPlace(ConfigPlace place) { place_ = std::move(place); }
 
-  void error(std::string message, std::string help = {}) {
-    add(Severity::error, {}, std::move(message), std::move(help));
+  void error(std::string message, std::string help = {}, Fault fault = Fault::configuration) {
+    add(Severity::error, {}, std::move(message), std::move(help), fault);
   }
-  void errorAt(std::string_view option, std::string message, std::string help = {}) {
-    add(Severity::error, option, std::move(message), std::move(help));
+  void errorAt(std::string_view option, std::string message, std::string help = {},
+               Fault fault = Fault::configuration) {
+    add(Severity::error, option, std::move(message), std::move(help), fault);
   }
   void warning(std::string message, std::string help = {}) {
     add(Severity::warning, {}, std::move(message), std::move(help));
@@ -54,11 +64,12 @@ public:
   std::size_t errorCount() const noexcept { return errors_; }
 
 private:
-  void add(Severity severity, std::string_view option, std::string message, std::string help) {
+  void add(Severity severity, std::string_view option, std::string message, std::string help,
+           Fault fault = Fault::configuration) {
     ConfigPlace place = place_;
     place.option = option;
     errors_ += severity == Severity::error;
-    findings_.push_back({severity, std::move(place), std::move(message), std::move(help)});
+    findings_.push_back({severity, std::move(place), std::move(message), std::move(help), fault});
   }
 
   ConfigPlace place_;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "core/mqtt/protocol.hpp"
 #include "core/stack/diagnostics.hpp"
@@ -29,6 +31,12 @@ struct Setup {
   Metrics& metrics;
   const LogSink& log;
   LoopExecutor& loop;  ///< brings results of other threads back (see core/util/worker.hpp)
+  /// Ends the daemon, with an exit code that its supervisor can tell from others:
+  /// for who cannot keep a promise any more. Empty in tests. The reason was logged.
+  std::function<void()> giveUp{};
+  /// Somebody wants to know everything that is wrong: validate() may take its time,
+  /// and look into files that start() would look into.
+  bool thorough = false;
 };
 
 /// Base of every middleware. One instance serves all clients of all pipelines
@@ -78,6 +86,8 @@ protected:
   /// client. Whatever has a client runs on client.stack().
   /// REQUIRES: the pipeline is wired.
   Stack& home() const noexcept { return *home_; }
+  /// The pipeline of that name, if it lists this instance; home() if not.
+  Stack& stackNamed(std::string_view name) const noexcept;
 
 private:
   friend class Stack;
@@ -87,6 +97,7 @@ private:
   Logger log_;
   Scheduler& scheduler_;
   Stack* home_ = nullptr;
+  std::vector<Stack*> stacks_;   // that list it
   std::uint32_t firstSlot_ = 0;  // its PerClient fields are [firstSlot_, lastSlot_)
   std::uint32_t lastSlot_ = 0;
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "core/util/environment.hpp"
+
 namespace mqttstack {
 namespace {
 
@@ -174,7 +176,9 @@ std::string convert(const OptionValue& from, std::filesystem::path& to,
                     const std::filesystem::path& base) {
   const auto* text = std::get_if<std::string>(&from);
   if (!text || text->empty()) return "a path";
-  to = base / *text;  // an absolute path replaces the base
+  auto expanded = expandVariables(*text);
+  if (!expanded) return expanded.error();
+  to = base / *expanded;  // an absolute path replaces the base
   return {};
 }
 

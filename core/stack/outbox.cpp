@@ -126,6 +126,7 @@ std::string_view Outbox::Entry::packet() const noexcept {
 void Outbox::add(std::string_view packet) {
   entries_.emplaceBack(packet);
   bytes_ += packet.size();
+  ++answers_;
 }
 
 void Outbox::add(OutgoingPublish&& publish) {
@@ -140,6 +141,7 @@ void Outbox::clear() noexcept {
   entries_.clear();
   begun_.reset();
   bytes_ = 0;
+  answers_ = 0;
 }
 
 bool Outbox::expired(const Entry& entry, TimePoint now) noexcept {
@@ -281,6 +283,7 @@ void Outbox::taken(Flush& flush, std::size_t bytes, const EncodeBuffer& buffer) 
     flush.expired += buffer.emptyPackets_;
     entries_.clear();
     bytes_ = 0;
+    answers_ = 0;
     return;
   }
   std::size_t start = 0;
@@ -297,7 +300,9 @@ void Outbox::taken(Flush& flush, std::size_t bytes, const EncodeBuffer& buffer) 
 }
 
 void Outbox::dropFront() noexcept {
-  bytes_ -= approximateSize(entries_.front());
+  const Entry& entry = entries_.front();
+  bytes_ -= approximateSize(entry);
+  if (!entry.isPublish()) --answers_;
   entries_.dropFront();
 }
 

@@ -92,6 +92,8 @@ public:
   bool empty() const noexcept { return entries_.empty() && !begun_; }
   /// What waits, in bytes as they would be sent, approximately.
   std::size_t bytes() const noexcept { return bytes_; }
+  /// How many packets wait that are no PUBLISH.
+  std::size_t answers() const noexcept { return answers_; }
 
   /// Sends topic aliases, up to `maximum` of them, from now on.
   /// [v5:3.1.2-26] [v5:3.3.2-11]
@@ -178,6 +180,7 @@ private:
   ChunkQueue<Entry> entries_;
   std::unique_ptr<Begun> begun_;
   std::size_t bytes_ = 0;
+  std::size_t answers_ = 0;
   std::unique_ptr<TopicAliases> aliases_;
   std::uint32_t maximumPacket_ = UINT32_MAX;
 };

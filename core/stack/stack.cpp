@@ -12,6 +12,12 @@ Middleware::Middleware(const Setup& setup)
       log_{setup.log, setup.name},
       scheduler_{setup.scheduler} {}
 
+Stack& Middleware::stackNamed(std::string_view name) const noexcept {
+  const auto found = std::find_if(stacks_.begin(), stacks_.end(),
+                                  [name](const Stack* stack) { return stack->name() == name; });
+  return found == stacks_.end() ? home() : **found;
+}
+
 std::vector<Stack::MakeList>& Stack::catalogue() {
   static std::vector<MakeList> all;
   return all;
@@ -39,6 +45,7 @@ void Stack::cancelWalks() {
 void Stack::use(Middleware& middleware) {
   middlewares_.push_back(&middleware);
   if (!middleware.home_) middleware.home_ = this;
+  middleware.stacks_.push_back(this);
   layout_.include(middleware.firstSlot_, middleware.lastSlot_);
   for (const auto& list : lists_) list->offer(middleware);
   if (auto* handler = dynamic_cast<HandlesPackets*>(&middleware)) {

@@ -77,35 +77,40 @@ struct Worker::Shared {
   }
 };
 
-Worker::Worker(LoopExecutor& loop, std::size_t capacity) : loop_{loop}, capacity_{capacity} {}
+Worker::Worker(LoopExecutor& loop, std::size_t capacity, std::size_t threads)
+    : loop_{loop},
+      capacity_{capacity},
+      count_{threads} {}
 
 void Worker::start() {
-  if (thread_.joinable()) return;
+  if (shared_) return;
   shared_ = std::make_shared<Shared>();
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread{[shared = shared_, &loop = loop_] { Shared::work(shared, loop); }};
+  for (std::size_t i = 0; i < count_; ++i)
+    threads_.emplace_back([shared = shared_, &loop = loop_] { Shared::work(shared, loop); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Worker::stop() {
-  if (!thread_.joinable()) return;
+  if (!shared_) return;
   {
     const std::lock_guard lock{shared_->mutex};
     shared_->stopping = true;
   }
-  shared_->wake.notify_one();
-  thread_.join();
-  // What the thread posted may still come and finds nothing to finish.
+  shared_->wake.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  // What the threads posted may still come and finds nothing to finish.
   const auto lanes = std::exchange(shared_->lanes, {});
   const auto finished = std::exchange(shared_->finished, {});
   shared_.reset();
 }
 
 void Worker::submit(std::string_view lane, std::unique_ptr<Job> job) {
-  if (!thread_.joinable()) return job->refuse();
+  if (!shared_) return job->refuse();
   std::unique_ptr<Job> refused;
   {
     const std::lock_guard lock{shared_->mutex};

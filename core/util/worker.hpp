@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace mqttstack {
 
@@ -34,23 +35,23 @@ public:
   virtual void refuse() = 0;
 };
 
-/// A thread that does what would hold up the loop, one job at a time, from a
-/// queue that is bounded and fair: jobs stand in lanes (one per peer address,
+/// A thread, or several, that do what would hold up the loop, a job at a time
+/// each, from a queue that is bounded and fair: jobs stand in lanes (one per peer address,
 /// say) that are served in turn, and when the queue is full the longest lane
 /// gives up its youngest job.
 ///
 /// All functions are for the loop's thread.
 class Worker {
 public:
-  Worker(LoopExecutor& loop, std::size_t capacity);
+  Worker(LoopExecutor& loop, std::size_t capacity, std::size_t threads = 1);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker() { stop(); }
 
-  /// Starts the thread; signals are left to others.
+  /// Starts the threads; signals are left to others.
   void start();
-  /// Waits for the job that is being run, ends the thread, and destroys all jobs
-  /// without finishing them. Nothing happens if it isn't running.
+  /// Waits for the jobs that are being run, ends the threads, and destroys all
+  /// jobs without finishing them. Nothing happens if it isn't running.
   void stop();
 
   /// Queues a job. If there is no room, refuses it, or the youngest of a longer
@@ -62,8 +63,9 @@ private:
 
   LoopExecutor& loop_;
   std::size_t capacity_;
-  std::shared_ptr<Shared> shared_;  // with the thread, and with what it posted
-  std::thread thread_;
+  std::size_t count_;
+  std::shared_ptr<Shared> shared_;  // with the threads, and with what they posted
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace mqttstack

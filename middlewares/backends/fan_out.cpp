@@ -1,16 +1,17 @@
 #include "middlewares/backends/fan_out.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
+#include "core/stack/client.hpp"
 #include "core/stack/stack.hpp"
 
 namespace mqttstack {
 namespace {
 
 constexpr std::chrono::milliseconds kSlice{5};
-/// The clock is looked at every so many deliveries.
-constexpr std::size_t kLookEvery = 256;
+constexpr std::size_t kLookEvery = 256;  // deliveries, at the clock
 
 }  // namespace
 
@@ -30,16 +31,21 @@ FanOut::~FanOut() = default;
 
 void FanOut::clear() noexcept { waiting_.clear(); }
 
-Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home, Next next) {
+/// For one relay; depth_ is to be lowered when its walk is over.
+broker::Recipients& FanOut::takeList() {
   if (depth_ == recipients_.size()) recipients_.push_back(std::make_unique<broker::Recipients>());
-  std::unique_ptr<broker::Recipients>& own = recipients_[depth_++];
-  broker::Recipients& recipients = *own;
+  return *recipients_[depth_++];
+}
+
+Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home, Next next) {
+  broker::Recipients& recipients = takeList();
   const std::span<const broker::Recipient> all = recipients.collect(index, *relay.message);
   std::size_t position = 0;
-  const bool finished = deliverSlice(relay, all, position, home);
+  const bool finished = deliverSlice(relay, all, position, home, kLookEvery);
   --depth_;
   if (finished) {
     recipients.clear();
+    tellPublisher(relay);
     return next();
   }
   auto taken = std::exchange(recipients_[depth_], std::make_unique<broker::Recipients>());
@@ -52,23 +58,35 @@ Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home
   });
 }
 
+bool FanOut::deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& home) {
+  broker::Recipients& recipients = takeList();
+  std::size_t position = 0;
+  deliverSlice(relay, recipients.collect(index, *relay.message), position, home, SIZE_MAX);
+  --depth_;
+  recipients.clear();
+  return !tellPublisher(relay);
+}
+
 void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
   const bool given = rest->later.waiting();  // and so there still is a message
-  if (given && !deliverSlice(rest->relay, rest->all, rest->position, rest->home))
+  if (given && !deliverSlice(rest->relay, rest->all, rest->position, rest->home, kLookEvery))
     return loop_.post([this, again = std::weak_ptr{rest}] {
       if (const auto kept = again.lock()) goOn(kept);
     });
   std::erase(waiting_, rest);
+  if (given) tellPublisher(rest->relay);
   rest->later.next();
 }
 
-/// Delivers until all have got it, then returns true, or until time is up.
+/// Delivers until all have got it, then returns true, or until time is up. The
+/// clock is looked at every so many deliveries.
 bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
-                          std::size_t& position, Stack& home) const {
-  const bool many = all.size() - position > kLookEvery;
+                          std::size_t& position, Stack& home, std::size_t lookEvery) {
+  const bool many = all.size() - position > lookEvery;
   const TimePoint end = many ? clock_.now() + kSlice : TimePoint::max();
-  while (true) {
-    const std::size_t stop = std::min(position + kLookEvery, all.size());
+  const bool outer = std::exchange(rejected_, false);
+  do {
+    const std::size_t stop = position + std::min(lookEvery, all.size() - position);
     while (position < stop) {
       const broker::Recipient& recipient = all[position++];
       broker::Session& session = *recipient.session;
@@ -78,9 +96,17 @@ bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient
       (session.stack() ? *session.stack() : home).run(forward);
       ++relay.matched;
     }
-    if (position == all.size()) return true;
-    if (clock_.now() >= end) return false;
-  }
+  } while (position < all.size() && clock_.now() < end);
+  relay.rejected = relay.rejected || rejected_;
+  rejected_ = outer;
+  return position == all.size();
+}
+
+/// True if it can be told that a session had no room; MQTT 3 has no way to say so.
+bool FanOut::tellPublisher(RelayMessage& relay) {
+  const bool told = relay.rejected && relay.client && relay.client->isV5();
+  if (told) relay.acknowledgement.share().fail(mqtt::ReasonCode::quotaExceeded);
+  return told;
 }
 
 }  // namespace mqttstack

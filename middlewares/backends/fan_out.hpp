@@ -28,6 +28,13 @@ public:
   /// of that session, or on `home` if it has none. A backend returns the result
   /// from its handler of relayMessage.
   Flow deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home, Next next);
+  /// The same in one go, however many they are: what is stored of a message is
+  /// stored together. False if the message was refused for one of them.
+  bool deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& home);
+
+  /// The message cannot be taken for the session that it is just being given to,
+  /// and its publisher is to know: MQTT 5 has a way to tell it.
+  void reject() noexcept { rejected_ = true; }
 
   /// Gives up what is not delivered yet: the relays that wait fail. For the end
   /// of the daemon.
@@ -37,8 +44,10 @@ private:
   struct Rest;
 
   void goOn(const std::shared_ptr<Rest>& rest);
+  broker::Recipients& takeList();
   bool deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
-                    std::size_t& position, Stack& home) const;
+                    std::size_t& position, Stack& home, std::size_t lookEvery);
+  static bool tellPublisher(RelayMessage& relay);
 
   const Clock& clock_;
   LoopExecutor& loop_;
@@ -46,6 +55,7 @@ private:
   // list of its own.
   std::vector<std::unique_ptr<broker::Recipients>> recipients_;  // by depth
   std::size_t depth_ = 0;
+  bool rejected_ = false;  // the message that is being given out, for somebody
   std::vector<std::shared_ptr<Rest>> waiting_;
 };
 

@@ -104,10 +104,6 @@ Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next
       (shortOnly && characters(clientId) > kMaxV31Characters))
     return next(ReasonCode::clientIdentifierNotValid);
 
-  // No method of enhanced authentication is on offer. [v5:4.12.0-1]
-  if (connect.properties.text(mqtt::PropertyId::authenticationMethod))
-    return next(ReasonCode::badAuthenticationMethod);
-
   broker::IdentityFields fields;
   fields.principal = "anonymous";
   fields.clientId = std::move(clientId);

@@ -81,7 +81,7 @@ Flow InboundManager::publish(Client& client, const Packet& packet, Next next, Do
     return next(ReasonCode::retainNotSupported);  // [v5:3.2.2-14]
   if (publish.qos != Qos::atMostOnce) return publishAcknowledged(client, packet, next, done);
   if (mqtt::isServerTopic(publish.topic)) return done();  // [v5:4.7.2]
-  // Refused or not: there is nobody to tell. [v5:3.3.5-2] [v311:3.3.5-2]
+  // Refused or not: there is nobody to tell. [v311:3.3.5-2]
   return client.stack().call(
       RelayMessage{packet.message, {}, &client}, next,
       [](std::error_code, RelayMessage&, Next, Done finish) { return finish(); });
@@ -119,18 +119,31 @@ Flow InboundManager::publishAcknowledged(Client& client, const Packet& packet, N
     acknowledgement.fail(ReasonCode::notAuthorized);
     return done();
   }
+  RelayMessage message{packet.message, std::move(acknowledgement), &client};
+  if (publish.qos == Qos::exactlyOnce) message.packetId = publish.packetId;
   return client.stack().call(
-      RelayMessage{packet.message, std::move(acknowledgement), &client}, next,
+      std::move(message), next,
       [this, ours = std::move(ours)](std::error_code error, RelayMessage& relay, Next,
                                      Done finish) mutable {
         // A message that is refused is answered, not the connection closed.
-        // [v5:3.3.5-2] [v311:3.3.5-2]
-        if (error)
+        // [v311:3.3.5-2]
+        if (error) {
           ours.fail(mqtt::reasonOf(error));
-        else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5())
+          forgetRefused(relay);
+        } else if (relay.matched == 0 && options_.reportNoSubscribers && relay.client->isV5()) {
           ours.release(ReasonCode::noMatchingSubscribers);
+        }
         return finish();
       });
+}
+
+/// A QoS 2 message that is refused is over: no PUBREL comes. [v5:4.3.3-9]
+void InboundManager::forgetRefused(const RelayMessage& relay) {
+  if (relay.packetId == 0) return;
+  broker::Session& session = *relay.client->session();
+  if (!session.incoming().stored(relay.packetId)) return;
+  ReleaseIncoming release{session, relay.packetId, {}};
+  relay.client->stack().run(release);
 }
 
 Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next next, Done done) {
@@ -139,9 +152,17 @@ Flow InboundManager::release(Client& client, const mqtt::Pubrel& pubrel, Next ne
   // Released before it was acknowledged as received: no order of packets of a
   // client that keeps the rules leads here.
   if (state == IncomingState::pending) return next(ReasonCode::protocolError);
+  const bool stored = incoming.stored(pubrel.packetId);
   incoming.remove(pubrel.packetId);
   countFromNowOn(client, pubrel.packetId);
   // [v5:4.3.3-11] [v311:4.3.3-2]
+  if (stored) {
+    ReleaseIncoming release{
+        *client.session(), pubrel.packetId,
+        client.acknowledgements().open(client, pubrel.packetId, AckKind::pubcomp)};
+    client.stack().run(release);
+    return done();
+  }
   client.send(mqtt::Pubcomp{
       pubrel.packetId,
       state == IncomingState::absent ? ReasonCode::packetIdentifierNotFound : ReasonCode::success,

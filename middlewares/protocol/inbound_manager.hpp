@@ -36,6 +36,7 @@ public:
   };
 
   using Executes = Callbacks<RelayMessage>;
+  using MayExecute = Callbacks<ReleaseIncoming>;
 
   InboundManager(Setup& setup, const Options& options);
 
@@ -53,6 +54,7 @@ private:
   };
 
   bool receiveMaximumReached(Client& client);
+  static void forgetRefused(const RelayMessage& relay);
   void countFromNowOn(Client& client, std::uint16_t packetId);
   Flow publish(Client& client, const Packet& packet, Next next, Done done);
   Flow publishAcknowledged(Client& client, const Packet& packet, Next next, Done done);

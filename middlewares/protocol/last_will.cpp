@@ -9,19 +9,6 @@
 
 namespace mqttstack {
 
-/// A will and whose it is. Becomes a message only when it is published: its
-/// expiry counts from then.
-struct LastWill::Testament {
-  std::string topic;
-  std::string payload;
-  std::string properties;
-  broker::IdentityPtr author;
-  std::optional<std::uint32_t> expiryInterval;
-  std::chrono::seconds delay{0};
-  mqtt::Qos qos = mqtt::Qos::atMostOnce;
-  bool retain = false;
-};
-
 /// A will whose client has gone and whose delay runs. Keeps the session, whose
 /// address is its name, alive.
 struct LastWill::Delayed {
@@ -51,20 +38,8 @@ Flow LastWill::handle(Client& client, Packet& packet, Next next, Done) {
   const mqtt::Will& will = *connect.will;
   if (mqtt::isServerTopic(will.topic)) return next(mqtt::ReasonCode::notAuthorized);
 
-  auto testament = std::make_unique<Testament>();  // [v5:3.1.2-7]
-  testament->topic = will.topic;
-  testament->payload = will.payload;
-  testament->qos = will.qos;
-  testament->retain = will.retain;
-  testament->expiryInterval = will.properties.number(mqtt::PropertyId::messageExpiryInterval);
-  testament->delay =
-      std::chrono::seconds{will.properties.number(mqtt::PropertyId::willDelayInterval).value_or(0)};
-  // [v5:3.1.3-10]
-  mqtt::copyPropertiesExcept(
-      will.properties,
-      {mqtt::PropertyId::willDelayInterval, mqtt::PropertyId::messageExpiryInterval},
-      testament->properties);
-  state_(client).will = std::move(testament);
+  // [v5:3.1.2-7]
+  state_(client).will = std::make_unique<Testament>(Testament::of(will, nullptr));
   return next();
 }
 
@@ -75,7 +50,10 @@ Flow LastWill::on(SessionEstablished& established, SyncNext next, Done) {
 }
 
 Flow LastWill::on(CleanDisconnect& disconnect, Next next, Done) {
-  state_(disconnect.client).will.reset();  // [v5:3.14.4-3] [v311:3.14.4-3]
+  // [v5:3.14.4-3] [v311:3.14.4-3]
+  State& state = state_(disconnect.client);
+  const bool owns = disconnect.session.generation() - state.generation <= 1;
+  if (std::exchange(state.will, nullptr) && owns) remove(disconnect.session);
   return next();
 }
 
@@ -85,25 +63,42 @@ Flow LastWill::on(UncleanDisconnect& disconnect, Next next, Done) {
   if (!will) return next();
   will->author = disconnect.client.identity();
   broker::Session& session = disconnect.session;
-  if (will->delay.count() == 0) {
+  // A connection has taken the session over meanwhile, maybe for a short time.
+  // Leaving it was one generation, whoever came next another.
+  const bool takenOver = session.generation() - state.generation > 1;
+  if (will->delay == 0 || (session.ended() && !takenOver)) {
     publish(disconnect.client.stack(), *will);
+    if (!takenOver) remove(session);
     return next();
   }
-  // A connection has taken the session over meanwhile, maybe for a short time:
-  // not sent. Leaving it was one generation, whoever came next another.
-  // [v5:3.1.3-9]
-  if (session.generation() - state.generation > 1) return next();
-  if (session.ended()) {
-    publish(disconnect.client.stack(), *will);
-    return next();
+  if (takenOver) return next();  // not sent [v5:3.1.3-9]
+  const std::chrono::seconds span{will->delay};
+  if (session.durable()) {
+    PostponeWill postpone{session, scheduler().now() + span};
+    stackOf(session).run(postpone);
   }
+  delay(session, std::move(will), span);
+  return next();
+}
 
-  const std::chrono::seconds delay = will->delay;
+void LastWill::delay(broker::Session& session, std::unique_ptr<Testament> will, Duration span) {
   auto delayed =
       std::unique_ptr<Delayed>{new Delayed{*this, broker::SessionPtr{&session}, std::move(will)}};
-  scheduler().start(delayed->timer, delay);
+  scheduler().start(delayed->timer, span);
   delayed_[&session] = std::move(delayed);
+}
+
+Flow LastWill::on(RestoreWill& restore, SyncNext next, Done) {
+  delay(restore.session, std::make_unique<Testament>(std::move(restore.will)),
+        restore.due - scheduler().now());
   return next();
+}
+
+/// Nobody has to keep the will of a durable session any more.
+void LastWill::remove(broker::Session& session) const {
+  if (!session.durable()) return;
+  RemoveWill remove{session};
+  stackOf(session).run(remove);
 }
 
 Flow LastWill::on(SessionEnded& ended, SyncNext next, Done) {
@@ -115,8 +110,8 @@ Flow LastWill::on(SessionEnded& ended, SyncNext next, Done) {
 
 void LastWill::due(Delayed& delayed) {
   const auto node = delayed_.extract(delayed.session.get());
-  Stack* const stack = delayed.session->stack();
-  publish(stack ? *stack : home(), *delayed.will);
+  publish(stackOf(*delayed.session), *delayed.will);
+  remove(*delayed.session);
 }
 
 void LastWill::publish(Stack& stack, const Testament& will) {

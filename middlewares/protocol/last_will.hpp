@@ -23,13 +23,15 @@ class LastWill final : public Middleware,
                        public Handles<SessionEstablished>,
                        public Handles<CleanDisconnect>,
                        public Handles<UncleanDisconnect>,
-                       public Handles<SessionEnded> {
+                       public Handles<SessionEnded>,
+                       public Handles<RestoreWill> {
 public:
   static constexpr std::string_view kName = "last_will";
   static constexpr std::string_view kSummary =
       "Publishes the will of clients that vanish, after its delay.";
   using Options = NoOptions;
   using Executes = Callbacks<RelayMessage>;
+  using MayExecute = Callbacks<PostponeWill, RemoveWill>;
 
   LastWill(Setup& setup, const Options& options);
   ~LastWill() override;
@@ -40,10 +42,11 @@ public:
   Flow on(CleanDisconnect& disconnect, Next next, Done done) override;
   Flow on(UncleanDisconnect& disconnect, Next next, Done done) override;
   Flow on(SessionEnded& ended, SyncNext next, Done done) override;
+  Flow on(RestoreWill& restore, SyncNext next, Done done) override;
   void stop() override;
 
 private:
-  struct Testament;
+  using Testament = StoredWill;
   struct Delayed;
   struct State {
     State();
@@ -53,7 +56,12 @@ private:
     std::uint32_t generation = 0;  // of the session, while this client has it
   };
 
+  Stack& stackOf(const broker::Session& session) const noexcept {
+    return session.stack() ? *session.stack() : home();
+  }
   void publish(Stack& stack, const Testament& will);
+  void remove(broker::Session& session) const;
+  void delay(broker::Session& session, std::unique_ptr<Testament> will, Duration span);
   void due(Delayed& delayed);
 
   PerClient<State> state_;

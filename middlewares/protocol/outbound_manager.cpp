@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/stack/stack.hpp"
-#include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
 
 namespace mqttstack {
@@ -33,15 +32,8 @@ void OutboundManager::Options::declare(OptionTable<Options>& table) {
 
 OutboundManager::OutboundManager(Setup& setup, const Options& options)
     : Middleware{setup},
-      options_{options} {
-  for (std::size_t i = 0; i < kDropReasons; ++i) {
-    const std::string_view reason = toString(static_cast<DropReason>(i));
-    std::string name = "messages_dropped_";
-    for (const char c : reason) name += c == ' ' ? '_' : c;
-    dropped_[i] =
-        &setup.metrics.counter(name, "messages dropped for a receiver: " + std::string{reason});
-  }
-}
+      options_{options},
+      drops_{setup.metrics} {}
 
 mqtt::PacketTypes OutboundManager::packets() const noexcept {
   return mqtt::PacketType::puback | mqtt::PacketType::pubrec | mqtt::PacketType::pubcomp;
@@ -90,18 +82,35 @@ ForwardResult OutboundManager::forwardUnacknowledged(ForwardMessage& message, Cl
 
 ForwardResult OutboundManager::drop(const broker::Session& session, const broker::Message& message,
                                     DropReason reason) {
-  dropped_[static_cast<std::size_t>(reason)]->add();
-  Stack& stack = stackOf(session);
-  if (stack.handled<MessageDropped>()) {
-    MessageDropped dropped{session, message, reason};
-    stack.run(dropped);
-  }
+  drops_.drop(stackOf(session), session, message, reason);
   return ForwardResult::dropped;
+}
+
+/// Has a durable session's delivery stored as it is now. False if its next packet
+/// has to wait for that; deliveryStored comes then.
+bool OutboundManager::store(broker::Session& session, Delivery& delivery) const {
+  if (!session.durable()) return true;
+  StoreDelivery store{session, delivery};
+  stackOf(session).run(store);
+  delivery.staged = store.wait;
+  return !store.wait;
+}
+
+/// A delivery is over: nobody has to keep it.
+void OutboundManager::remove(broker::Session& session, std::uint64_t number) const {
+  if (number == 0) return;
+  RemoveDelivery remove{session, number};
+  stackOf(session).run(remove);
 }
 
 /// Puts a delivery into the window and sends its PUBLISH.
 void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery delivery) {
   Delivery& sent = session.window().send(std::move(delivery));  // [v5:2.2.1-4] [v5:4.3.2-1]
+  if (store(session, sent)) send(client, session, sent);
+}
+
+/// Sends the PUBLISH of a delivery in the window for the first time.
+void OutboundManager::send(Client& client, broker::Session& session, Delivery& sent) {
   sent.dup = true;  // from now on: this is the first time [v5:4.3.2-2] [v5:3.3.1-3]
   const Client::Sent result = client.send({.message = sent.message,
                                            .subscriptionIds = sent.subscriptionIds,
@@ -112,6 +121,22 @@ void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery
   forget(session, sent);
 }
 
+/// What waited until it was stored goes out. A delivery that is to be sent again
+/// on a connection that has just begun goes with the others. [v5:4.4.0-1]
+Flow OutboundManager::on(DeliveryStored& stored, SyncNext next, Done) {
+  broker::Session& session = stored.session;
+  Delivery* const delivery = session.window().find(stored.packetId);
+  if (!delivery || delivery->number != stored.number || !delivery->staged) return next();
+  delivery->staged = false;
+  Client* const client = session.client();
+  if (!client || !client->connected() || delivery->resendDue) return next();
+  if (delivery->state == DeliveryState::awaitingPubcomp)
+    client->send(mqtt::Pubrel{stored.packetId, ReasonCode::success, {}});
+  else
+    send(*client, session, *delivery);
+  return next();
+}
+
 /// A delivery that is larger than the client accepts: as if it had been sent and
 /// acknowledged. [v5:3.1.2-25]
 void OutboundManager::forget(broker::Session& session, const Delivery& delivery) {
@@ -119,6 +144,7 @@ void OutboundManager::forget(broker::Session& session, const Delivery& delivery)
   const broker::Acknowledged freed = delivery.qos == Qos::atLeastOnce
                                          ? session.window().puback(packetId)
                                          : session.window().pubrec(packetId, true);
+  remove(session, freed.number);
   if (freed.message) drop(session, *freed.message, DropReason::packetTooLarge);
 }
 
@@ -163,9 +189,10 @@ void OutboundManager::sendMore(Client& client) {
     const bool acknowledged = lookup.next->qos != Qos::atMostOnce;
     if (!expired && acknowledged && !window.canSend()) return;
     Delivery delivery = *lookup.next;
-    RemoveOfflineMessages remove{session};
-    client.stack().run(remove);
+    RemoveOfflineMessages take{session};
+    client.stack().run(take);
     if (expired) {
+      remove(session, delivery.number);
       drop(session, *delivery.message, DropReason::expired);
     } else if (acknowledged) {
       sendNew(client, session, std::move(delivery));
@@ -208,25 +235,37 @@ Flow OutboundManager::handle(Client& client, Packet& packet, Next next, Done don
   switch (packet.type()) {
     case mqtt::PacketType::puback:
       return answered(client, window.puback(packet.as<mqtt::Puback>().packetId), next, done);
-    case mqtt::PacketType::pubrec: {
-      const auto& pubrec = packet.as<mqtt::Pubrec>();
-      const bool failed = mqtt::isFailure(pubrec.code);  // [v5:4.4.0-2]
-      const broker::Acknowledged acknowledged = window.pubrec(pubrec.packetId, failed);
-      // [v5:4.3.3-4]
-      if (!failed && acknowledged.result == AckResult::unknownId)
-        client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::packetIdentifierNotFound, {}});
-      else if (!failed && acknowledged.result != AckResult::wrongState)
-        client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::success, {}});
-      return answered(client, acknowledged, next, done);
-    }
+    case mqtt::PacketType::pubrec:
+      return recorded(client, packet.as<mqtt::Pubrec>(), next, done);
     default:
       return answered(client, window.pubcomp(packet.as<mqtt::Pubcomp>().packetId), next, done);
   }
 }
 
+/// A PUBREC is answered with PUBREL, as soon as a durable session has stored that
+/// it came: the receiver forgets the message by it. [v5:4.3.3-4]
+Flow OutboundManager::recorded(Client& client, const mqtt::Pubrec& pubrec, Next next, Done done) {
+  broker::Session& session = *client.session();
+  broker::InflightWindow& window = session.window();
+  Delivery* const delivery = window.find(pubrec.packetId);
+  if (delivery && delivery->staged) {
+    if (delivery->state == DeliveryState::awaitingPubcomp) return done();  // PUBREL is on its way
+    return next(ReasonCode::protocolError);  // answers what was not sent yet
+  }
+  const bool failed = mqtt::isFailure(pubrec.code);  // [v5:4.4.0-2]
+  const broker::Acknowledged acknowledged = window.pubrec(pubrec.packetId, failed);
+  if (!failed && acknowledged.result == AckResult::unknownId)
+    client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::packetIdentifierNotFound, {}});
+  else if (!failed && (acknowledged.result == AckResult::repeated ||
+                       (acknowledged.result == AckResult::accepted && store(session, *delivery))))
+    client.send(mqtt::Pubrel{pubrec.packetId, ReasonCode::success, {}});
+  return answered(client, acknowledged, next, done);
+}
+
 Flow OutboundManager::answered(Client& client, const broker::Acknowledged& acknowledged, Next next,
                                Done done) {
   if (acknowledged.result == AckResult::wrongState) return next(ReasonCode::protocolError);
+  remove(*client.session(), acknowledged.number);
   if (acknowledged.result != AckResult::unknownId) sendMore(client);
   return done();
 }

@@ -1,16 +1,14 @@
 #pragma once
 
-#include <array>
 #include <string_view>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/client.hpp"
+#include "core/stack/drops.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 
 namespace mqttstack {
-
-struct Metric;
 
 /// Sends messages: the sender's side of QoS 0, 1 and 2, with packet identifiers,
 /// the window of messages that are under way, and the queue behind it. A
@@ -22,6 +20,7 @@ struct Metric;
 class OutboundManager final : public Middleware,
                               public HandlesPackets,
                               public Handles<ForwardMessage>,
+                              public Handles<DeliveryStored>,
                               public Handles<SessionEstablished>,
                               public Handles<ClientDrained> {
 public:
@@ -37,13 +36,14 @@ public:
   };
 
   using Executes = Callbacks<StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages>;
-  using MayExecute = Callbacks<MessageDropped>;
+  using MayExecute = Callbacks<MessageDropped, StoreDelivery, RemoveDelivery>;
 
   OutboundManager(Setup& setup, const Options& options);
 
   mqtt::PacketTypes packets() const noexcept override;
   Flow handle(Client& client, Packet& packet, Next next, Done done) override;
   Flow on(ForwardMessage& forward, SyncNext next, Done done) override;
+  Flow on(DeliveryStored& stored, SyncNext next, Done done) override;
   Flow on(SessionEstablished& established, SyncNext next, Done done) override;
   Flow on(ClientDrained& drained, SyncNext next, Done done) override;
 
@@ -56,8 +56,12 @@ private:
     return session.stack() ? *session.stack() : home();
   }
   void sendNew(Client& client, broker::Session& session, broker::Delivery delivery);
+  void send(Client& client, broker::Session& session, broker::Delivery& delivery);
   void sendMore(Client& client);
+  bool store(broker::Session& session, broker::Delivery& delivery) const;
+  void remove(broker::Session& session, std::uint64_t number) const;
   void forget(broker::Session& session, const broker::Delivery& delivery);
+  Flow recorded(Client& client, const mqtt::Pubrec& pubrec, Next next, Done done);
   bool resend(Client& client, broker::Session& session);
   bool hasRoom(const Client& client) const noexcept {
     return client.outputBytes() < options_.maxOutput.count;
@@ -65,7 +69,7 @@ private:
   Flow answered(Client& client, const broker::Acknowledged& acknowledged, Next next, Done done);
 
   Options options_;
-  std::array<Metric*, kDropReasons> dropped_{};
+  Drops drops_;
 };
 
 }  // namespace mqttstack

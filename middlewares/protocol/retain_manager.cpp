@@ -28,6 +28,9 @@ void RetainManager::Options::declare(OptionTable<Options>& table) {
            "How many retained messages a new subscription is given at a time, before others get "
            "their turn.")
       .range(1, 10'000);
+  table.add("retain_available", &Options::retainAvailable,
+            "Whether messages are retained. If not, MQTT 5 clients are told so, and what MQTT 3 "
+            "clients publish with the flag is delivered without being kept.");
 }
 
 /// The retained messages for one subscription, as far as they are still to be
@@ -120,12 +123,13 @@ void RetainManager::validate(const Stack& stack, Diagnostics& diagnostics) const
 }
 
 Flow RetainManager::on(NegotiateConnection& negotiate, SyncNext next, Done) {
-  negotiate.terms.retainAvailable = true;
+  negotiate.terms.retainAvailable = options_.retainAvailable;
   return next();
 }
 
 Flow RetainManager::on(RelayMessage& relay, Next next, Done) {
-  if (!relay.message->retainFlag()) return next();  // [v5:3.3.1-8] [v311:3.3.1-12]
+  // [v5:3.3.1-8] [v311:3.3.1-12]
+  if (!relay.message->retainFlag() || !options_.retainAvailable) return next();
   // [v5:3.3.1-5] [v311:3.3.1-5]
   StoreRetainedMessage store{relay.message, relay.acknowledgement};
   Stack* const stack = relay.client ? &relay.client->stack() : relay.stack;
@@ -138,7 +142,7 @@ Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
       handling == mqtt::RetainHandling::send ||
       (handling == mqtt::RetainHandling::sendIfNew && !subscribe.existed);  // [v5:3.3.1-10]
   // A session that is resumed has had them. [v5:3.3.1-11]
-  if (!wanted || subscribe.refused() || subscribe.restoring ||
+  if (!options_.retainAvailable || !wanted || subscribe.refused() || subscribe.restoring ||
       mqtt::splitSharedFilter(subscribe.filter).shared())
     return next();
 

@@ -31,6 +31,7 @@ public:
 
   struct Options {
     std::uint16_t replaySlice = 64;
+    bool retainAvailable = true;
     static void declare(OptionTable<Options>& table);
   };
 

@@ -34,7 +34,8 @@ void SessionManager::validate(const Stack& stack, Diagnostics& diagnostics) cons
 }
 
 mqtt::PacketTypes SessionManager::packets() const noexcept {
-  return mqtt::PacketType::connect | mqtt::PacketType::disconnect;
+  using enum mqtt::PacketType;
+  return connect | disconnect | auth;
 }
 
 /// Everything between CONNECT and CONNACK, some of which may have to wait.
@@ -66,20 +67,25 @@ private:
   bool open() {
     if (const std::error_code error = manager_.negotiate(client_, connect_, terms_))
       return stepDone(error), true;
-    client_.stack().execute(OpenSession{client_, client_.clientId(), connect_.cleanStart},
-                            [self = sharedFrom(*this)](std::error_code error, OpenSession& opened) {
-                              self->opened(error, opened);
-                            });
+    client_.stack().execute(
+        OpenSession{client_, client_.clientId(), connect_.cleanStart, terms_.sessionExpiry,
+                    connect_.will ? &*connect_.will : nullptr},
+        [self = sharedFrom(*this)](std::error_code error, OpenSession& opened) {
+          self->opened(error, opened);
+        });
     return true;
   }
 
   void opened(std::error_code error, OpenSession& opened) {
     if (!error && !opened.session) error = ReasonCode::serverUnavailable;
-    if (error) return stepDone(error);
+    if (!opened.session) return stepDone(error);
     client_.setSession(opened.session);
-    if (client_.closing())  // it vanished meanwhile, and connectionLost has passed
-      return manager_.suspend(client_), stepDone(ReasonCode::unspecifiedError);
-    opened.session->setExpiryInterval(terms_.sessionExpiry);
+    // It could not be kept, or the client vanished meanwhile, and connectionLost has passed.
+    if (error || client_.closing()) {
+      if (!opened.present && opened.session->client() == &client_)
+        opened.session->setExpiryInterval(0);  // it never knew of it
+      return manager_.suspend(client_), stepDone(error ? error : ReasonCode::unspecifiedError);
+    }
     present_ = opened.present;
     if (connect_.cleanStart) {
       stage_ = Stage::clear;  // [v5:3.1.2-4] [v311:3.1.2-6]
@@ -160,7 +166,10 @@ private:
 Flow SessionManager::handle(Client& client, Packet& packet, Next next, Done) {
   if (packet.type() == mqtt::PacketType::disconnect)
     return disconnect(client, packet.as<mqtt::Disconnect>(), next);
-  if (client.connected()) return next(ReasonCode::protocolError);  // [v5:3.1.0-2] [v311:3.1.0-2]
+  // A second CONNECT [v5:3.1.0-2] [v311:3.1.0-2], or an AUTH that nobody in front of
+  // this has taken: no exchange is possible. [v5:4.12.0-7]
+  if (client.connected() || packet.type() == mqtt::PacketType::auth)
+    return next(ReasonCode::protocolError);
   return next.defer([&](Deferred later) {
     std::make_shared<Opening>(*this, client, packet.as<mqtt::Connect>(), std::move(later))->run();
   });
@@ -184,9 +193,14 @@ std::error_code SessionManager::negotiate(Client& client, const mqtt::Connect& c
   negotiate.terms.sessionExpiry = wantedExpiry(connect);
   if (const std::error_code error = client.stack().run(negotiate)) return error;
   terms = negotiate.terms;
+  // A method that nobody has answered for. [v5:4.12.0-1]
+  if (terms.authenticationMethod.empty() &&
+      connect.properties.text(PropertyId::authenticationMethod))
+    return ReasonCode::badAuthenticationMethod;
   if (!connect.will) return {};
   if (connect.will->qos > terms.maximumQos) return ReasonCode::qosNotSupported;  // [v5:3.2.2-12]
-  if (connect.will->retain && !terms.retainAvailable)                            // [v5:3.2.2-13]
+  // [v5:3.2.2-13] An MQTT 3 client cannot be told; its will is published all the same.
+  if (client.isV5() && connect.will->retain && !terms.retainAvailable)
     return ReasonCode::retainNotSupported;
   return {};
 }
@@ -217,6 +231,11 @@ void SessionManager::accept(Client& client, const mqtt::Connect& connect,
     if (terms.keepAlive != connect.keepAlive)  // [v5:3.2.2-22]
       properties.add(PropertyId::serverKeepAlive, terms.keepAlive);
   }
+  // [v5:4.12.0-5] [v5:4.12.0-6]
+  if (!terms.authenticationMethod.empty())
+    properties.add(PropertyId::authenticationMethod, terms.authenticationMethod);
+  if (!terms.authenticationData.empty())
+    properties.add(PropertyId::authenticationData, terms.authenticationData);
   // [v5:3.2.2-2] [v5:3.2.2-3] [v311:3.2.2-1] [v311:3.2.2-2] MQTT 3.1 has no such flag.
   const bool tellsPresent = present && client.version() != mqtt::ProtocolVersion::v31;
   // [v5:3.1.4-5] [v5:3.2.0-1] [v311:3.2.0-1] Whatever else there is comes behind it.
@@ -238,7 +257,7 @@ Flow SessionManager::on(SubscribeTopic& subscribe, Next next, Done) {
   options.qos = subscribe.grantedQos();
   return subscribe.client.stack().call(
       StoreSubscription{subscribe.session, subscribe.session.clientId(), subscribe.filter, options,
-                        subscribe.identifier},
+                        subscribe.identifier, subscribe.existed},
       next,
       [](std::error_code error, StoreSubscription&, Next proceed, Done) { return proceed(error); });
 }

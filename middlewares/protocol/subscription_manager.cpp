@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "core/mqtt/packet_rules.hpp"
 #include "core/mqtt/topic.hpp"
 #include "core/stack/sequence.hpp"
 #include "core/stack/stack.hpp"
@@ -11,6 +12,17 @@
 namespace mqttstack {
 
 using mqtt::ReasonCode;
+
+namespace {
+
+/// What others decided, as far as the packet that answers may say it.
+char legalCode(mqtt::PacketType answer, ReasonCode code) noexcept {
+  // [v5:3.9.3-2] [v5:3.11.3-2] [v311:3.9.3-2]
+  const bool legal = mqtt::isLegalReason(answer, code, mqtt::Sender::server);
+  return static_cast<char>(legal ? code : ReasonCode::unspecifiedError);
+}
+
+}  // namespace
 
 void SubscriptionManager::Options::declare(OptionTable<Options>& table) {
   table.add("wildcard_subscriptions", &Options::wildcardSubscriptions,
@@ -58,6 +70,16 @@ std::error_code SubscriptionManager::judge(const mqtt::Subscribe& subscribe) con
   return {};
 }
 
+/// Calls stored(error) as soon as what was done to the session is safe: at once
+/// if it ends with the connection.
+template <class Stored>
+void SubscriptionManager::whenStored(Client& client, Stored stored) {
+  if (!client.session()->durable()) return stored(std::error_code{});
+  client.stack().execute(
+      AwaitStored{client, *client.session()},
+      [stored = std::move(stored)](std::error_code error, AwaitStored&) mutable { stored(error); });
+}
+
 class SubscriptionManager::Subscribing final : public Sequence {
 public:
   Subscribing(const SubscriptionManager& manager, Client& client, const mqtt::Subscribe& subscribe,
@@ -82,7 +104,8 @@ private:
     subscribe.granted = static_cast<ReasonCode>(entry.options.qos);
     client_.stack().execute(std::move(subscribe), [self = sharedFrom(*this)](std::error_code error,
                                                                              SubscribeTopic& done) {
-      self->codes_.push_back(static_cast<char>(done.granted));  // [v5:3.8.4-6] [v5:3.9.3-1]
+      // [v5:3.8.4-6] [v5:3.9.3-1] [v311:3.8.4-5] [v311:3.9.3-1]
+      self->codes_.push_back(legalCode(mqtt::PacketType::suback, done.granted));
       self->stepDone(error);
     });
     return true;
@@ -90,7 +113,17 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
-    client_.send(mqtt::Suback{packetId_, codes_, {}});  // [v5:3.8.4-1] [v5:3.8.4-2]
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) { self->answer(why); });
+  }
+
+  /// A subscription that could not be stored has been undone. [v5:3.8.4-7]
+  void answer(std::error_code error) {
+    if (error)
+      for (char& code : codes_)
+        if (!mqtt::isFailure(static_cast<ReasonCode>(code)))
+          code = static_cast<char>(mqtt::reasonOf(error));
+    // [v5:3.8.4-1] [v5:3.8.4-2] [v5:2.2.1-6] [v311:3.8.4-1] [v311:3.8.4-2] [v311:2.3.1-7]
+    client_.send(mqtt::Suback{packetId_, codes_, {}});
     later_.done();
   }
 
@@ -117,7 +150,8 @@ private:
     client_.stack().execute(
         UnsubscribeTopic{client_, *client_.session(), filters_.takeFront()},
         [self = sharedFrom(*this)](std::error_code error, UnsubscribeTopic& done) {
-          self->codes_.push_back(static_cast<char>(done.code));  // [v5:3.11.3-1]
+          // [v5:3.11.3-1]
+          self->codes_.push_back(legalCode(mqtt::PacketType::unsuback, done.code));
           self->stepDone(error);
         });
     return true;
@@ -125,8 +159,12 @@ private:
 
   void finished(std::error_code error) override {
     if (error) return later_.fail(error);
-    client_.send(mqtt::Unsuback{packetId_, codes_, {}});  // [v5:3.10.4-4] [v5:3.10.4-5]
-    later_.done();
+    whenStored(client_, [self = sharedFrom(*this)](std::error_code why) {
+      if (why) return self->later_.fail(why);
+      // [v5:3.10.4-4] [v5:3.10.4-5] [v311:3.10.4-4] [v311:3.10.4-5]
+      self->client_.send(mqtt::Unsuback{self->packetId_, self->codes_, {}});
+      self->later_.done();
+    });
   }
 
   Client& client_;

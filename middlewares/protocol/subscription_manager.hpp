@@ -27,6 +27,7 @@ public:
   };
 
   using Executes = Callbacks<SubscribeTopic, UnsubscribeTopic>;
+  using MayExecute = Callbacks<AwaitStored>;
 
   SubscriptionManager(Setup& setup, const Options& options);
 
@@ -37,6 +38,8 @@ public:
 private:
   class Subscribing;
   class Unsubscribing;
+  template <class Stored>
+  static void whenStored(Client& client, Stored stored);
 
   mqtt::ReasonCode judge(std::string_view filter) const noexcept;
   std::error_code judge(const mqtt::Subscribe& subscribe) const noexcept;

@@ -1,6 +1,7 @@
 #include "middlewares/security/acl_file.hpp"
 
 #include <string>
+#include <utility>
 
 #include "middlewares/security/option_file.hpp"
 
@@ -9,40 +10,47 @@ namespace mqttstack {
 void AclFile::Options::declare(OptionTable<Options>& table) {
   table
       .add("path", &Options::path,
-           "The file of rules: \"user NAME\", \"topic [read|write|readwrite|deny] FILTER\" and "
-           "\"pattern …\" with %u and %c, one a line. What no rule allows is denied.")
+           "The file of rules, one a line as \"topic [deny] [publish|subscribe|receive|read|write] "
+           "FILTER\", in sections by user, group, client, listener or address. What no rule allows "
+           "is denied.")
       .required();
 }
 
 AclFile::AclFile(Setup& setup, const Options& options, Diagnostics& diagnostics)
-    : Middleware{setup} {
-  const auto text = readOptionFile("path", options.path, diagnostics);
-  if (!text) return;
-  rules_ = AclRules::compile(
+    : Middleware{setup},
+      path_{options.path} {
+  if (!reload(diagnostics)) compiled_ = std::make_unique<Compiled>(AclRules{});
+}
+
+bool AclFile::reload(Diagnostics& diagnostics) {
+  const std::size_t before = diagnostics.errorCount();
+  const auto text = readOptionFile("path", path_, diagnostics);
+  if (!text) return false;
+  AclRules rules = AclRules::compile(
       *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
-        diagnostics.errorAt(
-            "path", options.path.string() + ":" + std::to_string(line) + ": " + problem, remedy);
+        diagnostics.errorAt("path", path_.string() + ":" + std::to_string(line) + ": " + problem,
+                            remedy, Fault::data);
       });
+  if (diagnostics.errorCount() != before) return false;
+  compiled_ = std::make_unique<Compiled>(std::move(rules));
+  return true;
 }
 
 Flow AclFile::on(AuthorizePacket& question, Next next, Done done) {
-  const AclRules::Decision decision = question.action == Action::subscribe
-                                          ? rules_.maySubscribe(question.identity, question.topic)
-                                          : rules_.mayWrite(question.identity, question.topic);
-  return judge(question.verdict, decision) ? done() : next();
+  const AclAccess access =
+      question.action == Action::subscribe ? AclAccess::subscribe : AclAccess::publish;
+  return judge(question.verdict, question.identity, access, question.topic) ? done() : next();
 }
 
 Flow AclFile::on(AuthorizeDelivery& question, SyncNext next, Done done) {
-  const std::string_view topic = question.message.topic();
-  if (const broker::IdentityPtr& author = question.message.author(); question.retained && author) {
-    const AclRules::Decision publishing = rules_.mayWrite(*author, topic);
-    if (publishing.outcome != AclRules::Outcome::allowed)
-      return judge(question.verdict, publishing) ? done() : next();
-  }
-  return judge(question.verdict, rules_.mayRead(question.identity, topic)) ? done() : next();
+  const AclAccess access = question.asAuthor ? AclAccess::publish : AclAccess::receive;
+  return judge(question.verdict, question.identity, access, question.message.topic()) ? done()
+                                                                                      : next();
 }
 
-bool AclFile::judge(Verdict& verdict, AclRules::Decision decision) const {
+bool AclFile::judge(Verdict& verdict, const broker::Identity& who, AclAccess access,
+                    std::string_view subject) const {
+  const AclRules::Decision decision = compiled_->cache.decide(who, access, subject);
   if (decision.outcome == AclRules::Outcome::unmatched) return false;
   if (decision.outcome == AclRules::Outcome::allowed)
     verdict.allow(name(), decision.line);

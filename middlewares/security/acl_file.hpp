@@ -1,11 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "middlewares/security/acl_cache.hpp"
 #include "middlewares/security/acl_rules.hpp"
 
 namespace mqttstack {
@@ -14,18 +16,13 @@ namespace mqttstack {
 /// says what it looks like. About what no rule mentions it has no opinion, so
 /// that the pipeline may list another authorizer behind it; where it is the only
 /// one, that means no.
-///
-/// A retained message is delivered only while its author, too, may still publish
-/// it by these rules, or it would outlive the right to have said it.
-///
-/// The file is read once, by the constructor.
 class AclFile final : public Middleware,
                       public Handles<AuthorizePacket>,
                       public Handles<AuthorizeDelivery> {
 public:
   static constexpr std::string_view kName = "acl_file";
   static constexpr std::string_view kSummary =
-      "Allows and denies topics by the rules of a file: users, topics, patterns.";
+      "Allows and denies topics by the rules of a file: users, groups, topics, patterns.";
 
   struct Options {
     std::filesystem::path path;
@@ -35,14 +32,28 @@ public:
 
   AclFile(Setup& setup, const Options& options, Diagnostics& diagnostics);
 
+  /// Reads the file again. What it says takes the place of what was known if all
+  /// of it is good; otherwise that is reported, nothing changes, and it returns
+  /// false.
+  bool reload(Diagnostics& diagnostics);
+
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
 
 private:
-  /// Gives the verdict that the rules came to; true if they came to one.
-  bool judge(Verdict& verdict, AclRules::Decision decision) const;
+  /// The rules and what they have decided.
+  struct Compiled {
+    explicit Compiled(AclRules theRules) : rules{std::move(theRules)} {}
+    AclRules rules;
+    AclCache cache{rules};
+  };
 
-  AclRules rules_;
+  /// Gives the verdict that the rules come to; true if they come to one.
+  bool judge(Verdict& verdict, const broker::Identity& who, AclAccess access,
+             std::string_view subject) const;
+
+  std::filesystem::path path_;
+  std::unique_ptr<Compiled> compiled_;
 };
 
 }  // namespace mqttstack

@@ -3,44 +3,64 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "core/broker/identity.hpp"
+#include "middlewares/security/acl_trie.hpp"
+#include "middlewares/security/address_range.hpp"
 
 namespace mqttstack {
 
-/// The rules of an access control file, compiled: a decision looks at the rules
-/// of one user only, one after another in one piece of memory, and allocates
-/// nothing.
+/// The rules of an access control file, compiled. Immutable.
 ///
-/// The file is the text format that mosquitto made common, line by line:
+/// The file has one rule a line, in the text format that mosquitto made common,
+/// with more to say. A file of mosquitto means here what it means there.
 ///
-///     # Everybody who is not named below by the listener's leave: anonymous clients.
+///     # Anonymous clients: everything above the first section.
 ///     topic read public/#
 ///
 ///     user alice
-///     topic readwrite home/+/light
-///     topic deny      home/cellar/light
+///     topic readwrite home/#
+///     topic deny      home/cellar/#
 ///     topic read      $SYS/#
+///
+///     group operators
+///     topic publish   commands/%u/#
+///
+///     when listener=internet address=203.0.113.0/24
+///     topic deny publish #
 ///
 ///     # For all clients; %u is the user, %c the client identifier.
 ///     pattern write   devices/%c/state
 ///
-/// - `user NAME` begins the rules of a user; `topic` lines before any are those
-///   of anonymous clients. A user may be begun more than once.
-/// - `topic [ACCESS] FILTER` is a rule of that user. ACCESS is `read` (receive
-///   and subscribe), `write` (publish, also as a will), `readwrite`, which it is
-///   if left out, or `deny`: neither.
-/// - `pattern [ACCESS] FILTER` is a rule for everybody, wherever it stands. A
-///   level that is `%u` or `%c` stands for the client's own, taken literally. A
-///   name with `+`, `#`, `/` or NUL in it, or an empty one, makes the rule match
-///   nothing, and so does one with a leading `$` in the first level; anonymous
-///   clients have no `%u`.
-/// - Empty lines and lines that start with `#` say nothing. Spaces around a line
-///   don't count; a name or filter may have spaces in it.
+/// A line without `topic` or `pattern` begins a section, whose rules hold for
+/// those whom it names:
+///
+/// - `user NAME`, `group NAME`, `client ID`, `listener NAME`, `address RANGE`
+///   (see AddressRange), `anonymous`, `everybody`;
+/// - `when KEY=VALUE…`: for whom all of these hold; a key is one of the first
+///   five, a value has no blanks in it.
+///
+/// A section may be begun more than once. Its rules are
+///
+/// - `topic [deny] [ACCESS] FILTER`. ACCESS is `publish` (also a will; or
+///   `write`), `subscribe`, `receive`, `read` (these two), or `readwrite`: all
+///   three, which it is if left out.
+/// - `pattern [deny] [ACCESS] FILTER`: the same, but for everybody, wherever it
+///   stands.
+///
+/// In a pattern, and in a topic line of a section that is not about one user, a
+/// level that is `%u` or `%c` stands for the client's own, taken literally. A
+/// name with `+`, `#`, `/` or NUL in it, or an empty one, makes the rule match
+/// nothing, and so does one with a leading `$` in the first level; anonymous
+/// clients have no `%u`.
+///
+/// Empty lines and lines that start with `#` say nothing. Spaces around a line
+/// don't count; a name or filter may have spaces in it.
 ///
 /// What no rule allows is not allowed, so an empty file allows nothing. A deny
 /// wins over all that allow. A filter that starts with a wildcard does not match
@@ -64,53 +84,52 @@ public:
     std::uint32_t line = 0;  ///< of the rule that decided
   };
 
-  /// May it publish to, or receive from, this topic?
-  Decision mayWrite(const broker::Identity& who, std::string_view topic) const;
-  Decision mayRead(const broker::Identity& who, std::string_view topic) const;
-  /// May it subscribe with this filter? REQUIRES: valid and not shared.
-  Decision maySubscribe(const broker::Identity& who, std::string_view filter) const;
+  /// The sections that are about somebody.
+  using Sections = std::vector<AclTrie::Tree>;
+  Sections sectionsFor(const broker::Identity& who) const;
+
+  /// May it do that with this topic (with this filter, for `subscribe`)?
+  /// REQUIRES: `sections` are those for `who`; a filter is valid and not shared.
+  Decision decide(const Sections& sections, const broker::Identity& who, AclAccess access,
+                  std::string_view subject) const;
+  Decision decide(const broker::Identity& who, AclAccess access, std::string_view subject) const {
+    return decide(sectionsFor(who), who, access, subject);
+  }
 
 private:
-  struct Rule {
-    // All that it can match begins with the same bytes, up to the first wildcard.
-    // The last eight of them pass over most rules with one comparison.
-    std::uint64_t key;
-    std::uint64_t keyMask;  // fewer than eight have zeros behind them
-    std::uint16_t fixedSize;
-    std::uint16_t filterSize;
-    std::uint32_t filterAt;  // in text_
-    std::uint8_t access;
-    bool deny;
-    std::uint32_t line;
-    bool substitutes;
+  friend class AclCompiler;
+
+  /// Whom a section with more than one condition, or with addresses, is about.
+  struct Condition {
+    std::optional<std::string> user;
+    std::optional<std::string> group;
+    std::optional<std::string> client;
+    std::optional<std::string> listener;
+    std::vector<AddressRange> addresses;
+    bool holdsFor(const broker::Identity& who) const;
   };
-  using Rules = std::vector<Rule>;  // deny rules first
-  class Compiler;
+  struct Conditional {
+    std::string text;  ///< as it stands in the file, for one that is begun again
+    Condition condition;
+    AclTrie::Tree tree;
+  };
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept {
       return std::hash<std::string_view>{}(text);
     }
   };
-  enum class Match : std::uint8_t { topic, filter };
+  using Trees = std::unordered_map<std::string, AclTrie::Tree, Hash, std::equal_to<>>;
 
-  Decision decide(const broker::Identity& who, std::uint8_t access, Match how,
-                  std::string_view subject) const;
-  const Rule* firstMatch(const Rules& rules, bool deny, const broker::Identity& who,
-                         std::uint8_t access, Match how, std::string_view subject) const;
-  static bool mayMatch(const Rule& rule, std::string_view subject, std::uint64_t head) noexcept;
-  bool matches(const Rule& rule, const broker::Identity& who, Match how,
-               std::string_view subject) const;
-  bool substitute(const Rule& rule, const broker::Identity& who) const;
-  std::string_view filterOf(const Rule& rule) const {
-    return std::string_view{text_}.substr(rule.filterAt, rule.filterSize);
-  }
-
-  std::string text_;  // the filters, one behind the other
-  Rules anonymous_;
-  Rules patterns_;
-  std::unordered_map<std::string, Rules, Hash, std::equal_to<>> users_;
-  mutable std::string substituted_;  // keeps its memory from decision to decision
+  AclTrie trie_;
+  AclTrie::Tree anonymous_ = trie_.addTree();
+  AclTrie::Tree everybody_ = trie_.addTree();
+  Trees users_;
+  Trees groups_;
+  Trees clients_;
+  Trees listeners_;
+  std::vector<Conditional> conditional_;
+  mutable AclTrie::Subject subject_;  // keeps its memory from decision to decision
 };
 
 }  // namespace mqttstack

@@ -28,10 +28,22 @@ ReasonCode reasonOf(const Verdict& verdict) {
 
 }  // namespace
 
-Authorization::Authorization(Setup& setup, const Options&)
+void Authorization::Options::declare(OptionTable<Options>& table) {
+  table.addChoice(
+      "denied_filter", &Options::deniedFilter,
+      {{"not_authorized", ReasonCode::notAuthorized},
+       {"topic_filter_invalid", ReasonCode::topicFilterInvalid},
+       {"unspecified_error", ReasonCode::unspecifiedError},
+       {"implementation_specific_error", ReasonCode::implementationSpecificError}},
+      "What an MQTT 5 client reads in its SUBACK for a filter that it may not subscribe "
+      "to: reason code 0x87, 0x8F, 0x80 or 0x83. MQTT 3.1.1 knows 0x80 only.");
+}
+
+Authorization::Authorization(Setup& setup, const Options& options)
     : Middleware{setup},
-      denied_{setup.metrics.counter("authorization_denied",
-                                    "messages, subscriptions, wills and deliveries denied")} {}
+      options_{options},
+      denied_{setup.metrics, "authorization_denied",
+              "messages, subscriptions, wills and deliveries denied"} {}
 
 Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
   const auto& will = packet.as<mqtt::Connect>().will;
@@ -83,7 +95,8 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
         }
         if (question.verdict.allowed()) return onward();
         logDenial(*identity, "subscribe to", question.topic, question.verdict);
-        subscription.granted = ReasonCode::notAuthorized;
+        // [v5:3.8.4-7] [v5:3.9.3-2] [v311:3.8.4-5]
+        subscription.granted = options_.deniedFilter;
         return done();
       });
 }
@@ -93,37 +106,39 @@ Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
   Stack& stack = session.stack() ? *session.stack() : home();
   if (!stack.handled<AuthorizeDelivery>()) return next();
   const broker::Message& message = *delivery.message;
-  if (const broker::IdentityPtr& reader = session.identity()) {
-    AuthorizeDelivery question{*reader, message, delivery.retain};
-    if (!stack.run(question) && question.verdict.allowed()) return next();
-  }
+  // A message without author is the broker's own.
+  const broker::IdentityPtr& author = message.author();
+  Verdict verdict;
+  const broker::IdentityPtr& reader = session.identity();
+  if ((!delivery.retain || !author || mayRead(stack, *author, message, true, verdict)) && reader &&
+      mayRead(stack, *reader, message, false, verdict))
+    return next();
 
-  denied_.add();
+  denied_.add(verdict);
   if (log().wants(LogLevel::debug))
-    log().debug("{} may not read \"{}\"", mqtt::printable(session.clientId()),
-                mqtt::printable(message.topic()));
+    log().debug("{} is not sent \"{}\": denied by {}", mqtt::printable(session.clientId()),
+                mqtt::printable(message.topic()), decidedBy(verdict));
   delivery.result = ForwardResult::dropped;
   MessageDropped dropped{session, message, DropReason::notAuthorized};
   stack.run(dropped);
   return done();
 }
 
+/// Asks one half of a delivery; if the answer is no, leaves it in `verdict`.
+bool Authorization::mayRead(Stack& stack, const broker::Identity& who,
+                            const broker::Message& message, bool asAuthor, Verdict& verdict) {
+  AuthorizeDelivery question{who, message, asAuthor};
+  if (!stack.run(question) && question.verdict.allowed()) return true;
+  verdict = question.verdict;
+  return false;
+}
+
 void Authorization::logDenial(const broker::Identity& who, std::string_view what,
                               std::string_view topic, const Verdict& verdict) {
-  denied_.add();
-  const TimePoint now = scheduler().now();
-  if (now - second_ >= std::chrono::seconds{1}) {
-    if (lines_ > kLinesPerSecond)
-      log().info("{} more denials were not written", lines_ - kLinesPerSecond);
-    second_ = now;
-    lines_ = 0;
-  }
-  if (++lines_ > kLinesPerSecond || !log().wants(LogLevel::info)) return;
-  std::string by = "no rule allows it";
-  if (verdict.opinion == Opinion::deny) {
-    by = verdict.by;
-    if (verdict.rule != 0) by += ":" + std::to_string(verdict.rule);
-  }
+  denied_.add(verdict);
+  if (!lines_.admits(scheduler().now(), log()) || !log().wants(LogLevel::info)) return;
+  const std::string by =
+      verdict.opinion == Opinion::deny ? "denied by " + decidedBy(verdict) : "no rule allows it";
   log().info("\"{}\" (user \"{}\") at {} may not {} \"{}\": {}", mqtt::printable(who.clientId()),
              mqtt::printable(who.principal()), who.address(), what, mqtt::printable(topic), by);
 }

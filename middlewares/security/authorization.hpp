@@ -1,17 +1,15 @@
 #pragma once
 
-#include <cstddef>
 #include <string_view>
 #include <system_error>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
-#include "core/util/clock.hpp"
+#include "middlewares/security/decisions.hpp"
+#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
-
-struct Metric;
 
 /// Asks, at every moment when somebody is about to do something, whether that
 /// identity may: authorizePacket (and authorizeDelivery) are answered by
@@ -24,7 +22,8 @@ struct Metric;
 ///   publisher; an MQTT 3 publisher gets the usual acknowledgement.
 ///   [v311:3.3.5-2] Messages without author are the broker's own and pass.
 /// - SUBSCRIBE, filter by filter, and the subscriptions of a session that is
-///   resumed: `granted` becomes "not authorized". `$share/g/f` is judged by `f`.
+///   resumed: `granted` becomes "not authorized", or what the option says.
+///   `$share/g/f` is judged by `f`.
 /// - Delivery, also of retained messages: dropped for that one receiver, so that
 ///   a right that was taken away, or a `#`, reads nothing it should not.
 ///
@@ -46,7 +45,12 @@ public:
   static constexpr std::string_view kName = "authorization";
   static constexpr std::string_view kSummary =
       "Asks whether a client may publish, subscribe, leave a will, and read what it is sent.";
-  using Options = NoOptions;
+
+  struct Options {
+    mqtt::ReasonCode deniedFilter = mqtt::ReasonCode::notAuthorized;
+    static void declare(OptionTable<Options>& table);
+  };
+
   using Executes = Callbacks<AuthorizePacket>;
   using MayExecute = Callbacks<AuthorizeDelivery, MessageDropped>;
 
@@ -62,15 +66,14 @@ public:
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:
+  static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
+                      bool asAuthor, Verdict& verdict);
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
                  const Verdict& verdict);
 
-  Metric& denied_;
-  // Denials are written at most kLinesPerSecond times a second: a client that
-  // insists does not fill the disk.
-  static constexpr std::size_t kLinesPerSecond = 10;
-  TimePoint second_{};
-  std::size_t lines_ = 0;
+  Options options_;
+  DecisionCounter denied_;
+  LineLimit lines_{"denials"};
 };
 
 }  // namespace mqttstack

@@ -5,35 +5,31 @@
 #include <iterator>
 #include <system_error>
 
+#include "core/util/file_access.hpp"
+
 namespace mqttstack {
 
 namespace fs = std::filesystem;
 
 std::optional<std::string> readOptionFile(std::string_view option, const fs::path& path,
                                           Diagnostics& diagnostics) {
-  const auto refuse = [&](const std::string& why) {
-    diagnostics.errorAt(option, "cannot read " + path.string() + ": " + why,
-                        "the user that the daemon runs as has to be able to read it");
+  const auto refuse = [&](const FileTrouble& trouble) {
+    diagnostics.errorAt(option, "cannot read " + path.string() + ": " + trouble.why, trouble.help,
+                        trouble.forbidden ? Fault::permission : Fault::configuration);
     return std::nullopt;
   };
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return refuse(error ? error.message() : "no such file");
-  // Anything else might never end, or never begin.
-  if (!fs::is_regular_file(status)) return refuse("it is not a regular file");
+  if (const auto trouble = findFileTrouble(path)) return refuse(*trouble);
 
   errno = 0;
   std::ifstream file{path, std::ios::binary};
   std::string text{std::istreambuf_iterator<char>{file}, {}};
   if (!file.is_open() || file.bad())
-    return refuse(std::error_code{errno, std::generic_category()}.message());
+    return refuse({std::error_code{errno, std::generic_category()}.message(), {}, errno == EACCES});
   return text;
 }
 
 void warnIfPublic(std::string_view option, const fs::path& path, Diagnostics& diagnostics) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (error || (status.permissions() & fs::perms::others_read) == fs::perms::none) return;
+  if (!isReadableByAll(path)) return;
   diagnostics.warningAt(option, path.string() + " can be read by everybody on this machine",
                         "chmod 640 " + path.string());
 }

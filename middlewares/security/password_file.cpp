@@ -1,5 +1,6 @@
 #include "middlewares/security/password_file.hpp"
 
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -9,11 +10,25 @@
 #include <openssl/rand.h>
 
 #include "core/util/timer_wheel.hpp"
+#include "middlewares/security/base64.hpp"
 #include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
 
 using mqtt::ReasonCode;
+
+namespace {
+
+/// What a server adds to a client's nonce: 18 random bytes, as Base64.
+std::string makeNonce() {
+  std::string random(18, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(random.data()),
+                 static_cast<int>(random.size())) != 1)
+    std::abort();
+  return encodeBase64(random);
+}
+
+}  // namespace
 
 /// One login on its way through the worker. `login` is looked at only while
 /// the walk waits for `answer`.
@@ -24,6 +39,7 @@ public:
       : file_{file},
         login_{login},
         password_{login.password.value_or("")},
+        users_{file.users_},
         hash_{hash},
         digest_{digest},
         known_{known},
@@ -35,6 +51,8 @@ public:
   void run() noexcept override { right_ = verifyPassword(password_, hash_); }
 
   void finish() override {
+    // The file may have been read again meanwhile: what it said is over.
+    if (file_.users_ != users_) right_ = right_ && file_.stillSays(*login_.userName, hash_);
     answer_.settleWith([this] {
       return file_.decide(login_, known_, right_ && given_ && known_, digest_, next_, Done{});
     });
@@ -50,6 +68,7 @@ private:
   PasswordFile& file_;
   AuthenticateConnection& login_;
   std::string password_;
+  std::shared_ptr<const PasswordTable> users_;  // the hash is in it
   const std::string& hash_;
   Digest digest_;
   bool known_;
@@ -59,39 +78,60 @@ private:
   Deferred answer_;
 };
 
+/// One SCRAM authentication between two steps.
+class PasswordFile::ScramExchange final : public AuthenticationState {
+public:
+  ScramServer server;
+  std::string user;
+};
+
 void PasswordFile::Options::declare(OptionTable<Options>& table) {
   table
       .add("path", &Options::path,
-           "The file, one user a line as \"name:hash\", hashes as made by mkpasswd -m yescrypt or "
-           "openssl passwd -6.")
+           "The file, one user a line as \"name:hash\". `mqtt-stackd passwd` adds users to it, and "
+           "brings in files of mosquitto.")
       .required();
   table
       .add("cache", &Options::cache,
            "How long a verified login is remembered, so that a reconnect costs no hash; 0 for "
            "not at all.")
       .range(TimeSpan{0}, std::chrono::hours{1});
+  table.add("threads", &Options::threads, "How many passwords are hashed at the same time.")
+      .range(1, 64);
+  table
+      .add("queue", &Options::queue,
+           "How many logins may wait for their hash, addresses in turn. Beyond that a client is "
+           "told that the server is busy.")
+      .range(1, 100'000);
 }
 
 PasswordFile::PasswordFile(Setup& setup, const Options& options, Diagnostics& diagnostics)
     : Middleware{setup},
+      path_{options.path},
+      users_{std::make_shared<PasswordTable>()},
       cacheFor_{options.cache},
-      worker_{setup.loop, kQueue} {
+      worker_{setup.loop, options.queue, options.threads} {
   if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
     diagnostics.error("OpenSSL has no random numbers");
-  read(options.path, diagnostics);
+  reload(diagnostics);
 }
 
 PasswordFile::~PasswordFile() { OPENSSL_cleanse(key_.data(), key_.size()); }
 
-void PasswordFile::read(const std::filesystem::path& path, Diagnostics& diagnostics) {
-  const auto text = readOptionFile("path", path, diagnostics);
-  if (!text) return;
-  warnIfPublic("path", path, diagnostics);
-  users_ = PasswordTable::parse(
+bool PasswordFile::reload(Diagnostics& diagnostics) {
+  const std::size_t before = diagnostics.errorCount();
+  const auto text = readOptionFile("path", path_, diagnostics);
+  if (!text) return false;
+  warnIfPublic("path", path_, diagnostics);
+  PasswordTable read = PasswordTable::parse(
       *text, [&](std::size_t line, const std::string& problem, const std::string& remedy) {
-        diagnostics.errorAt("path", path.string() + ":" + std::to_string(line) + ": " + problem,
-                            remedy);
+        diagnostics.errorAt("path", path_.string() + ":" + std::to_string(line) + ": " + problem,
+                            remedy, Fault::data);
       });
+  if (diagnostics.errorCount() != before) return false;
+  users_ = std::make_shared<PasswordTable>(std::move(read));
+  verified_.clear();  // what was right may be so no more
+  return true;
 }
 
 void PasswordFile::start(Diagnostics&) { worker_.start(); }
@@ -100,19 +140,43 @@ void PasswordFile::stop() { worker_.stop(); }
 Flow PasswordFile::on(AuthenticateConnection& login, Next next, Done done) {
   if (!login.userName) return next();
   const Digest digest = digestOf(*login.userName, login.password.value_or(""));
-  const std::string* hash = users_.find(*login.userName);
+  const std::string* hash = users_->find(*login.userName);
   if (hash && login.password && isRemembered(digest)) {
     login.verdict.allow(name());
     return done();
   }
   const bool known = hash != nullptr;
   // For an unknown name it is always the same one, as if it were that user's.
-  if (!known) hash = &users_.anyHash(DigestHash{}(digestOf(*login.userName, {})));
+  if (!known) hash = &users_->anyHash(DigestHash{}(digestOf(*login.userName, {})));
   return next.defer([&](Deferred answer) {
     worker_.submit(login.identity.address(),
                    std::make_unique<Verification>(*this, login, *hash, known, digest, next,
                                                   std::move(answer)));
   });
+}
+
+Flow PasswordFile::on(ContinueAuthentication& step, Next next, Done done) {
+  if (step.method != ScramKeys::kMethod) return next();
+  auto* exchange = dynamic_cast<ScramExchange*>(step.state.get());
+  if (!exchange) {
+    if (!users_->knowsScram()) return next();
+    auto begun = std::make_unique<ScramExchange>();
+    auto user = begun->server.begin(step.data);
+    if (user) {
+      begun->user = std::move(*user);
+      step.reply = begun->server.challenge(users_->scramKeysOf(begun->user), makeNonce());
+      step.proceeds = true;
+      step.state = std::move(begun);
+      return done();
+    }
+  } else if (auto lastWord = exchange->server.finish(step.data)) {
+    step.verdict.allow(name());
+    step.reply = std::move(*lastWord);
+    step.principal = exchange->user;
+    return done();
+  }
+  step.verdict.deny(name(), ReasonCode::notAuthorized);
+  return done();
 }
 
 Flow PasswordFile::decide(AuthenticateConnection& login, bool known, bool right,
@@ -125,6 +189,12 @@ Flow PasswordFile::decide(AuthenticateConnection& login, bool known, bool right,
     login.verdict.deny(name(), ReasonCode::badUserNameOrPassword);
   }
   return done();
+}
+
+/// True if the file, as it was read last, gives the user this hash.
+bool PasswordFile::stillSays(std::string_view user, const std::string& hash) const {
+  const std::string* now = users_->find(user);
+  return now && *now == hash;
 }
 
 PasswordFile::Digest PasswordFile::digestOf(std::string_view user,

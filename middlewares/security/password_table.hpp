@@ -6,15 +6,18 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "middlewares/security/password_hash.hpp"
+#include "middlewares/security/scram.hpp"
+
 namespace mqttstack {
 
 /// The users of a password file and their hashes, in memory. Immutable once
 /// read.
 ///
-/// The file has one user a line, `name:hash`, with a hash as crypt(3) makes it;
-/// empty lines and lines that start with `#` are skipped. Accepted are yescrypt
-/// (`$y$`), bcrypt (`$2b$`), SHA-512 (`$6$`) and SHA-256 (`$5$`). A name may
-/// have anything but a colon in it, and no more than one line.
+/// The file has one user a line, `name:hash`, the hash of any kind that
+/// password_hash.hpp names; empty lines and lines that start with `#` are
+/// skipped. A name may have anything but a colon in it, and no more than one
+/// line.
 class PasswordTable {
 public:
   using Report = std::function<void(std::size_t line, std::string problem, std::string remedy)>;
@@ -32,6 +35,12 @@ public:
   const std::string& anyHash(std::size_t number) const;
 
   std::size_t size() const noexcept { return users_.size(); }
+  /// True if anybody's entry is good for SCRAM.
+  bool knowsScram() const noexcept { return !scramUser_.empty(); }
+  /// The SCRAM keys of a user. For one who is not there, or whose entry is of
+  /// another kind, they are made up: always the same ones, that nobody can prove
+  /// to know. REQUIRES: knowsScram().
+  ScramKeys scramKeysOf(std::string_view user) const;
 
 private:
   struct Hash {
@@ -41,12 +50,7 @@ private:
     }
   };
   std::unordered_map<std::string, std::string, Hash, std::equal_to<>> users_;
+  std::string scramUser_;  // one of those with keys; what is made up is made of them
 };
-
-/// True if crypt(3) makes `hash` of `password`. Takes as long as the hash wants,
-/// 33 ms for yescrypt; the comparison takes the same time wherever they differ.
-/// For any thread. A password with a NUL in it, which crypt would cut off there,
-/// is never right.
-bool verifyPassword(std::string_view password, const std::string& hash) noexcept;
 
 }  // namespace mqttstack

@@ -123,7 +123,8 @@ TEST_CASE("a configuration that cannot be read is named", "[commands]") {
   const auto missing = command({"check", "/no/such/file"});
   CHECK(missing.code == 78);
   CHECK(missing.err ==
-        "/no/such/file: error: cannot read the configuration: No such file or directory\n");
+        "/no/such/file: error: cannot read the configuration: No such file or directory (make it, "
+        "or name another one with --config)\n");
   const auto folder = command({"run", "--config", directory.path().string()});
   CHECK(folder.code == 78);
   CHECK_THAT(folder.err, Contains("Is a directory"));

@@ -22,7 +22,7 @@ TEST_CASE("a file that holds nothing is complete", "[config]") {
   CHECK(config.pipelines[0].name == "default");
   CHECK(config.pipelines[0].instances.size() == builtInPipeline().size());
   CHECK(config.log.level == LogLevel::info);
-  CHECK(config.log.format == LogFormat::text);
+  CHECK(config.log.format == LogFormat::automatic);
 }
 
 TEST_CASE("a listener with a bind is a complete file", "[config]") {
@@ -106,7 +106,8 @@ TEST_CASE("a caret stands below its place behind tabs and long characters", "[co
         "\"warning\", \"error\", \"off\"\n"
         "    log = { level = \"ünïcödé\",\tformat = 7 }\n"
         "                    ^~~~~~~~~\n"
-        "test.toml:1:37: error: \"format\" has to be one of \"text\", \"json\"\n"
+        "test.toml:1:37: error: \"format\" has to be one of \"auto\", "
+        "\"text\", \"json\", \"journal\"\n"
         "    log = { level = \"ünïcödé\",\tformat = 7 }\n"
         "                              \t         ^\n"
         "test.toml: 2 errors\n");

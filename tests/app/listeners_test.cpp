@@ -133,10 +133,26 @@ TEST_CASE("all TLS files that cannot be read are told", "[listeners]") {
   CHECK_THAT(problems,
              Contains(name + ":3:23: error: cannot read \"" +
                       (directory.path() / "no.crt").string() + "\": No such file or directory"));
-  CHECK_THAT(problems, Contains(name + ":3:39: error: cannot read \"/\": is a directory"));
+  CHECK_THAT(problems, Contains(name + ":3:39: error: cannot read \"/\": it is a directory"));
   CHECK_THAT(problems, Contains(name + ":3:56: error: cannot read \"" +
                                 (directory.path() / "no-ca.crt").string()));
+  CHECK_THAT(problems, Contains("help: make it, or correct the path\n"));
   CHECK_THAT(problems, Contains(": 3 errors"));
+}
+
+TEST_CASE("a key that everybody can read is warned of, and refused if everybody can change it",
+          "[listeners]") {
+  const TemporaryDirectory directory;
+  const std::string key = directory.write("a", "", std::filesystem::perms{0644}).string();
+  const std::string name = (directory.path() / "test.toml").string();
+  const std::string text = listener("127.0.0.1:1", "tls = { certificate = \"a\", key = \"a\" }");
+  CHECK_THAT(problemsOf(text, name),
+             Contains(":3:34: warning: everybody on this machine can read \"" + key + "\"") &&
+                 Contains("help: chmod 640 " + key));
+  std::filesystem::permissions(key, std::filesystem::perms{0646});
+  CHECK_THAT(problemsOf(text, name), Contains(":3:34: error: cannot read \"" + key +
+                                              "\": everybody on this machine can change it") &&
+                                         Contains("help: chmod o-w " + key));
 }
 
 TEST_CASE("a TLS file that holds something else is told at its option", "[listeners]") {

@@ -98,7 +98,45 @@ TEST_CASE("a pipeline that answers no CONNECT is refused", "[pipelines]") {
   CHECK_THAT(problemsOf("[pipeline]\ndefault = [\"keep_alive\"]\n"),
              Contains("test.toml:2:1: error: nothing in pipeline \"default\" answers CONNECT: no "
                       "client could connect") &&
-                 Contains("help: add connection, session_manager"));
+                 Contains("help: add connection\n"));
+}
+
+TEST_CASE("who only looks at CONNECT does not answer it", "[pipelines]") {
+  CHECK(
+      problemsOf(kListener + "[pipeline]\ndefault = [\"packet_emitter\"]\n") ==
+      R"(test.toml:4:1: error: nothing in pipeline "default" answers CONNECT: no client could connect
+    default = ["packet_emitter"]
+    ^~~~~~~
+help: add connection
+test.toml: 1 error
+)");
+  CHECK(problemsOf(kListener + "[pipeline]\ndefault = [\"packet_emitter\", \"connection\"]\n") ==
+        "");
+}
+
+TEST_CASE("a reload reaches those that can read again, and tells what they find at its option",
+          "[pipelines]") {
+  Registry registry;
+  registerTestMiddlewares(registry);
+  ConfigReport report;
+  const Config config = readConfig(
+      {"test.toml", kListener +
+                        "[pipeline]\ndefault = [\"connection\", \"keep_alive\", \"rereader\"]\n"
+                        "[middleware.rereader]\npath = \"/\"\n"},
+      report);
+  std::string said;
+  const LogSink sink{LogLevel::info,
+                     [&said](LogLevel, std::string_view component, std::string_view message) {
+                       said += std::string{component} + ": " + std::string{message} + "\n";
+                     }};
+  Daemon daemon{config, registry, sink, report};
+  REQUIRE_FALSE(report.hasErrors());
+  daemon.reloadFiles(report);
+  CHECK(said == "rereader: reloaded\n");
+  REQUIRE(report.findings().size() == 1);
+  CHECK(oneLine(report.findings()[0], config.source) ==
+        "test.toml:6:8: error: it exists (remove it)");
+  CHECK(report.exitCode() == ExitCode::badData);
 }
 
 TEST_CASE("all options of a middleware are checked at their values", "[pipelines]") {

@@ -33,6 +33,12 @@ public:
     writeTestCertificates(directory_.path());
     directory_.write("passwd", contentOf(kShipped / "passwd.example"));
     directory_.write("acl", contentOf(kShipped / "acl.example"));
+    directory_.write("issuer.pem", contentOf(directory_.path() / "server.crt"));
+    directory_.write("jwt.secret", "a secret that has 32 bytes or so\n");
+    directory_.write(
+        "jwks.json",
+        R"({"keys":[{"kty":"oct","k":"YSBzZWNyZXQgdGhhdCBoYXMgMzIgYnl0ZXMgb3Igc28"}]})");
+    directory_.write("http.token", "Bearer sesame\n");
     for (const char* name : {"passwd.example", "bench.acl"})
       directory_.write(name, contentOf(kShipped / name));
   }
@@ -106,11 +112,16 @@ TEST_CASE("the packaged configuration shows every option as it may be written", 
     std::vector<std::string> pipeline = builtInPipeline();
     if (std::find(pipeline.begin(), pipeline.end(), name) == pipeline.end())
       pipeline.insert(pipeline.begin() + 1, name);
+    std::string more;
+    if (name == "authorization") {  // which asks somebody
+      pipeline.insert(pipeline.begin() + 2, "acl_file");
+      more = "[middleware.acl_file]\npath = \"acl\"\n";
+    }
     std::string list;
     for (const std::string& each : pipeline) list += '"' + each + "\", ";
     INFO(table);
     CHECK(Installed{}.problemsOf("[pipeline]\ndefault = [" + list + "]\n" +
-                                 uncommented(table, "##")) == "");
+                                 uncommented(table, "##") + "\n" + more) == "");
     for (const OptionInfo& option : registry.info(name).options)
       CHECK_THAT(table, Contains("\n##" + option.name + " = "));
     shown.push_back(name);

@@ -12,6 +12,7 @@
 #include "core/stack/client.hpp"
 #include "core/stack/packet.hpp"
 #include "core/stack/registry.hpp"
+#include "core/stack/reloadable.hpp"
 #include "core/stack/stack.hpp"
 #include "core/util/timer_wheel.hpp"
 
@@ -42,6 +43,7 @@ public:
   static constexpr std::string_view kName = "connection";
   static constexpr std::string_view kSummary = "Lets everybody in.";
   using Options = NoOptions;
+  using MayExecute = Callbacks<SessionEstablished>;
   Door(Setup& setup, const Options&) : Middleware{setup} {}
 
   Flow handle(Client& client, Packet&, Next, Done done) override {
@@ -84,6 +86,39 @@ public:
 
 private:
   LimitOptions options_;
+};
+
+/// Sees CONNECT and leaves the answer to others.
+class Watcher final : public Middleware, public HandlesPackets {
+public:
+  static constexpr std::string_view kName = "packet_emitter";
+  static constexpr std::string_view kSummary = "Watches.";
+  using Options = NoOptions;
+  Watcher(Setup& setup, const Options&) : Middleware{setup} {}
+  Flow handle(Client&, Packet&, Next next, Done) override { return next(); }
+};
+
+/// Says what becomes of a reload, and finds fault with it as long as a file
+/// exists.
+class Rereader final : public Middleware, public Reloadable {
+public:
+  static constexpr std::string_view kName = "rereader";
+  static constexpr std::string_view kSummary = "Reads again.";
+  struct Options {
+    std::filesystem::path path{"no-such-file"};
+    static void declare(OptionTable<Options>& table) {
+      table.add("path", &Options::path, "What may not exist.");
+    }
+  };
+  Rereader(Setup& setup, const Options& options) : Middleware{setup}, options_{options} {}
+  void reload(Diagnostics& diagnostics) override {
+    log().info("reloaded");
+    if (std::filesystem::exists(options_.path))
+      diagnostics.errorAt("path", "it exists", "remove it", Fault::data);
+  }
+
+private:
+  Options options_;
 };
 
 /// Asks who clients are.
@@ -171,6 +206,8 @@ private:
 /// Everything above, with the names of the built-in default pipeline.
 inline void registerTestMiddlewares(Registry& registry) {
   registry.add<Door>();
+  registry.add<Watcher>();
+  registry.add<Rereader>();
   registry.add<Limit>();
   registry.add<Authentication>();
   registry.add<Users>();

@@ -2,11 +2,14 @@
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <vector>
 
+#include "middlewares/security/acl_cache.hpp"
 #include "middlewares/security/acl_rules.hpp"
 
 /// Prints what a decision of an access control file takes, in nanoseconds: the
-/// best of several runs, since the others were disturbed.
+/// best of several runs, since the others were disturbed. A decision is new, or
+/// it is remembered.
 namespace {
 
 using namespace mqttstack;
@@ -14,12 +17,12 @@ using namespace mqttstack;
 template <class Body>
 void measure(const char* name, Body body) {
   constexpr int kRuns = 15;
-  constexpr int kCalls = 200'000;
+  constexpr std::size_t kCalls = 200'000;
   double best = 1e9;
   for (int run = 0; run < kRuns; ++run) {
     const auto start = std::chrono::steady_clock::now();
-    for (int call = 0; call < kCalls; ++call) {
-      auto result = body();
+    for (std::size_t call = 0; call < kCalls; ++call) {
+      auto result = body(call);
       asm volatile("" : "+m"(result) : : "memory");
     }
     const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - start;
@@ -34,9 +37,10 @@ AclRules compile(const std::string& text) {
   });
 }
 
-std::string rules(const char* format) {
-  std::string text = "user alice\n";
-  for (int i = 0; i < 100; ++i) {
+/// A thousand rules by a format with one number in it.
+std::string rules(const char* format, const char* head = "user alice\n") {
+  std::string text = head;
+  for (int i = 0; i < 1000; ++i) {
     char line[128];
     std::snprintf(line, sizeof line, format, i);
     text += line;
@@ -44,29 +48,62 @@ std::string rules(const char* format) {
   return text;
 }
 
-}  // namespace
+/// The topics that such rules are about, and some that none is about.
+std::vector<std::string> topics(const char* format) {
+  std::vector<std::string> all;
+  for (int i = 0; i < 64; ++i) {
+    char topic[128];
+    std::snprintf(topic, sizeof topic, format, i * 17);
+    all.emplace_back(topic);
+  }
+  return all;
+}
 
-int main() {
+broker::IdentityPtr alice() {
   broker::IdentityFields fields;
   fields.principal = "alice";
   fields.clientId = "sensor-17";
-  const broker::Identity alice{fields};
+  fields.address = "192.0.2.1";
+  fields.listener = "lan";
+  return broker::makeIdentity(std::move(fields));
+}
 
-  const AclRules apart = compile(rules("topic read area%02d/+/temperature\n"));
-  measure("100 rules, different heads, the first matches",
-          [&] { return apart.mayRead(alice, "area00/kitchen/temperature"); });
-  measure("100 rules, different heads, the last matches",
-          [&] { return apart.mayRead(alice, "area99/kitchen/temperature"); });
-  measure("100 rules, different heads, none matches",
-          [&] { return apart.mayRead(alice, "elsewhere/kitchen/temperature"); });
+/// New decisions about many topics, then the same ones remembered.
+void compare(const char* what, const std::string& text, const char* format, AclAccess access) {
+  const AclRules compiled = compile(text);
+  const broker::IdentityPtr who = alice();
+  const auto sections = compiled.sectionsFor(*who);
+  const auto asked = topics(format);
+  const auto topic = [&](std::size_t call) -> const std::string& {
+    return asked[call % asked.size()];
+  };
+  std::printf("%s\n", what);
+  measure("  new",
+          [&](std::size_t call) { return compiled.decide(sections, *who, access, topic(call)); });
+  AclCache cache{compiled};
+  measure("  remembered",
+          [&](std::size_t call) { return cache.decide(*who, access, topic(call)); });
+}
 
-  const AclRules alike = compile(rules("topic read building/%02d/+/temperature\n"));
-  measure("100 rules, the same head, the last matches",
-          [&] { return alike.mayRead(alice, "building/99/kitchen/temperature"); });
-  measure("100 rules, the same head, a subscription, the last covers it",
-          [&] { return alike.maySubscribe(alice, "building/99/+/temperature"); });
+}  // namespace
 
-  const AclRules patterns = compile("pattern read devices/%c/#\npattern write devices/%c/state\n");
-  measure("2 patterns with %c, the first matches",
-          [&] { return patterns.mayRead(alice, "devices/sensor-17/command"); });
+int main() {
+  const std::string apart = rules("topic read area%03d/+/temperature\n");
+  compare("1,000 rules of one user, different heads", apart, "area%03d/kitchen/temperature",
+          AclAccess::receive);
+  compare("the same, none matches", apart, "elsewhere/%d/temperature", AclAccess::receive);
+  compare("1,000 rules of one user, the same head",
+          rules("topic read building/%03d/+/temperature\n"), "building/%03d/kitchen/temperature",
+          AclAccess::receive);
+  compare("1,000 rules that start with a wildcard", rules("topic read +/%d/#\n"), "room/%d/light",
+          AclAccess::publish);
+  compare("1,000 rules of one user, a subscription is covered",
+          rules("topic read building/%03d/#\n"), "building/%03d/+/temperature",
+          AclAccess::subscribe);
+  compare("1,000 users with a rule each, and a pattern",
+          rules("user u%d\ntopic #\n", "pattern write devices/%c/state\nuser alice\ntopic a/#\n"),
+          "devices/sensor-17/%d", AclAccess::publish);
+  compare("2 patterns with %c", "pattern read devices/%c/#\npattern write devices/%c/state\n",
+          "devices/sensor-17/%d", AclAccess::receive);
+  return 0;
 }

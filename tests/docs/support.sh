@@ -6,6 +6,7 @@ set -euo pipefail
 
 work=$(mktemp -d)
 cd "$work"
+export STATE_DIRECTORY=$work  # for brokers whose configuration names no file to keep things in
 
 finish() {
   local status=$? processes

@@ -36,6 +36,23 @@ char choice(mqtt::ProtocolVersion version, mqtt::Sender sender) {
   return static_cast<char>(chosen | (sender == mqtt::Sender::server ? 4U : 0U));
 }
 
+/// A program of fuzz_stack: a client of that version connects, subscribes to everything, publishes
+/// and sends `bytes`; then the other does the same.
+std::string program(mqtt::ProtocolVersion version, std::string_view bytes) {
+  const auto which = static_cast<char>(static_cast<int>(version) - 3);
+  std::string text{which, which};
+  for (const char slot : {'\0', '\1'}) {
+    text += {slot, '\1', slot, '\1', '\0', '\1'};  // connect: its own id, clean, no keep alive or will
+    if (version == mqtt::ProtocolVersion::v5) text += {'\1', '\3', '\2', '\1'};
+    text += {slot, '\6', '\3', '\2'};                  // subscribe to # at QoS 2
+    text += {slot, '\1', '\0', '\2', '\1', '\5', '\1', '\1'};  // publish at QoS 2
+    text += {slot, '\0', static_cast<char>(bytes.size())};
+    text += bytes;
+    text += {slot, '\11', '\0', slot, '\11', '\0', '\1'};  // answer
+  }
+  return text;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,6 +75,12 @@ int main(int argc, char** argv) {
   }
   for (const test::BadPacket& bad : test::badPackets()) {
     decoder.write(choice(bad.version, bad.sender) + bad.bytes);
+  }
+
+  Folder stack{root / "stack"};
+  for (const test::GoodPacket& good : test::goodPackets()) {
+    if (good.sender == mqtt::Sender::client && good.bytes.size() < 200)
+      stack.write(program(good.version, good.bytes));
   }
 
   Folder properties{root / "properties"};

@@ -89,8 +89,8 @@ TEST_CASE("an assigned client identifier resumes its session [v5:3.1.3-7]", "[co
 }
 
 TEST_CASE(
-    "an empty client identifier needs a clean session in MQTT 3.1.1 [v311:3.1.3-6] "
-    "[v311:3.1.3-7] [v311:3.1.3-8]",
+    "an empty client identifier needs a clean session in MQTT 3.1.1 [v311:3.1.3-6] [v311:3.1.3-7] "
+    "[v311:3.1.3-8] [original:9.11] [original:9.12]",
     "[connect]") {
   DaemonProcess daemon;
   RawClient clean(daemon.endpoint(), Version::v311);
@@ -132,7 +132,8 @@ TEST_CASE("a protocol level above 5 is refused with reason 0x84 [v5:3.1.2-2]", "
   client.expectRefused(1, 0x84);
 }
 
-TEST_CASE("a wrong protocol name ends the connection [v311:3.1.2-1] [v5:3.1.2-1]", "[connect]") {
+TEST_CASE("a wrong protocol name ends the connection [v311:3.1.2-1] [v5:3.1.2-1] [original:9.5]",
+          "[connect]") {
   DaemonProcess daemon;
   const std::string name = GENERATE("", "mqtt", "MQTTX", "HTTP");
   CAPTURE(name);
@@ -141,7 +142,8 @@ TEST_CASE("a wrong protocol name ends the connection [v311:3.1.2-1] [v5:3.1.2-1]
   client.expectClosed();
 }
 
-TEST_CASE("a second CONNECT is a protocol error [v311:3.1.0-2] [v5:3.1.0-2]", "[connect]") {
+TEST_CASE("a second CONNECT is a protocol error [v311:3.1.0-2] [v5:3.1.0-2] [original:9.4]",
+          "[connect]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   CAPTURE(version);
@@ -151,7 +153,8 @@ TEST_CASE("a second CONNECT is a protocol error [v311:3.1.0-2] [v5:3.1.0-2]", "[
   client.expectDisconnected(0x82);
 }
 
-TEST_CASE("the first packet must be CONNECT [v311:3.1.0-1] [v5:3.1.0-1]", "[connect]") {
+TEST_CASE("the first packet must be CONNECT [v311:3.1.0-1] [v5:3.1.0-1] [original:9.3]",
+          "[connect]") {
   DaemonProcess daemon;
   const std::string first =
       GENERATE("C0 00", "E0 00", "30 04 00 01 61 78", "32 06 00 01 61 00 01 78", "40 02 00 01",
@@ -381,7 +384,8 @@ TEST_CASE("packets sent behind a refused CONNECT are not processed [v311:3.1.4-5
   witness.expectNothing();
 }
 
-TEST_CASE("a client identifier in use is taken over [v311:3.1.4-2] [v5:3.1.4-3]", "[connect]") {
+TEST_CASE("a client identifier in use is taken over [v311:3.1.4-2] [v5:3.1.4-3] [original:9.13]",
+          "[connect]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   CAPTURE(version);

@@ -96,7 +96,7 @@ TEST_CASE("a client without credentials is let in where the listener allows it",
 }
 
 TEST_CASE(
-    "a refused client leaves nothing behind: no will, no takeover, no message "
+    "a refused client leaves nothing behind: no will, no takeover, no message (EMQX 1230) "
     "[v311:3.1.4-5] [v5:3.1.4-6]",
     "[credentials]") {
   DaemonProcess daemon(kConfig, {passwords()});

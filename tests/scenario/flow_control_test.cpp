@@ -53,8 +53,8 @@ TEST_CASE("an MQTT 3 publisher may have any number of QoS 2 messages open", "[fl
 }
 
 TEST_CASE(
-    "the client's Receive Maximum is respected, and the rest follows in order "
-    "[v5:3.3.4-9] [v5:4.9.0-1] [v5:4.9.0-2] [v5:4.9.0-3]",
+    "the client's Receive Maximum is respected, and the rest follows in order [v5:3.3.4-9] "
+    "[v5:4.9.0-1] [v5:4.9.0-2] [v5:4.9.0-3] [v5:3.3.4-10]",
     "[flow_control]") {
   DaemonProcess daemon;
   RawClient client(daemon.endpoint(), Version::v5);

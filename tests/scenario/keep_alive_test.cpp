@@ -12,7 +12,8 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-TEST_CASE("PINGREQ is answered by PINGRESP [v311:3.12.4-1] [v5:3.12.4-1]", "[keep_alive]") {
+TEST_CASE("PINGREQ is answered by PINGRESP [v311:3.12.4-1] [v5:3.12.4-1] [original:9.2]",
+          "[keep_alive]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   CAPTURE(version);
@@ -24,8 +25,8 @@ TEST_CASE("PINGREQ is answered by PINGRESP [v311:3.12.4-1] [v5:3.12.4-1]", "[kee
 }
 
 TEST_CASE(
-    "a client silent for 1.5 x its keep alive is disconnected [v311:3.1.2-24] "
-    "[v5:3.1.2-22]",
+    "a client silent for 1.5 x its keep alive is disconnected [v311:3.1.2-24] [v5:3.1.2-22] "
+    "[original:9.14]",
     "[keep_alive]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -38,7 +39,8 @@ TEST_CASE(
   CHECK(Clock::now() - start < 4s);
 }
 
-TEST_CASE("any packet renews the keep alive [v311:3.1.2-24] [v5:3.1.2-22]", "[keep_alive]") {
+TEST_CASE("any packet renews the keep alive [v311:3.1.2-24] [v5:3.1.2-22] [original:9.15]",
+          "[keep_alive]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   CAPTURE(version);

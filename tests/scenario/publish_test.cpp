@@ -8,8 +8,8 @@
 using namespace mqttstack;
 
 TEST_CASE(
-    "a message reaches its subscriber at each QoS [v311:4.3.1-1] [v311:4.3.2-1] "
-    "[v311:4.3.3-1] [v5:4.3.1-1] [v5:4.3.2-2] [v5:4.3.3-2]",
+    "a message reaches its subscriber at each QoS [v311:4.3.1-1] [v311:4.3.2-1] [v311:4.3.3-1] "
+    "[v5:4.3.1-1] [v5:4.3.2-2] [v5:4.3.3-2] [v5:3.3.4-1] [v311:3.3.4-1] [v311:7.0.0-2]",
     "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -27,8 +27,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "acknowledgements of MQTT 3 are four bytes [v311:2.3.1-6] [v311:4.3.2-2] "
-    "[v311:4.3.3-2]",
+    "acknowledgements of MQTT 3 are four bytes [v311:2.3.1-6] [v311:4.3.2-2] [v311:4.3.3-2] "
+    "[original:9.24]",
     "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311);
@@ -64,7 +64,7 @@ TEST_CASE(
   CHECK(toHex(acks[2]) == "70 02 00 0B");
 }
 
-TEST_CASE("a QoS 0 message is forwarded byte for byte", "[publish]") {
+TEST_CASE("a QoS 0 message is forwarded byte for byte [v5:2.2.1-2] [v311:2.3.1-5]", "[publish]") {
   DaemonProcess daemon;
   RawClient subscriber(daemon.endpoint(), Version::v311);
   subscriber.connect();
@@ -80,7 +80,7 @@ TEST_CASE("a QoS 0 message is forwarded byte for byte", "[publish]") {
 
 TEST_CASE(
     "a message is delivered at the lower of its QoS and the granted QoS [v311:3.8.4-6] "
-    "[v5:3.8.4-8]",
+    "[v5:3.8.4-8] [original:9.25]",
     "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -112,7 +112,7 @@ TEST_CASE("a message crosses from each version of the protocol to each other", "
   subscriber.expectPublishFully({.topic = "t", .payload = "x", .qos = 2});
 }
 
-TEST_CASE("payloads of every size arrive intact", "[publish]") {
+TEST_CASE("payloads of every size arrive intact [v5:4.2.0-1] [v311:7.1.1-1]", "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   const std::size_t size =
@@ -225,8 +225,8 @@ TEST_CASE("DUP of a publisher is not passed on [v311:3.3.1-3] [v5:3.3.1-3]", "[p
 }
 
 TEST_CASE(
-    "a PUBREL of an unknown packet identifier gets its PUBCOMP [v311:4.3.3-2] "
-    "[v5:4.3.3-11]",
+    "a PUBREL of an unknown packet identifier gets its PUBCOMP [v311:4.3.3-2] [v5:4.3.3-11] "
+    "[v5:3.7.2-1]",
     "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -238,7 +238,8 @@ TEST_CASE(
   client.expectNothing();
 }
 
-TEST_CASE("a PUBREC of an unknown packet identifier gets PUBREL 0x92 from MQTT 5 on", "[publish]") {
+TEST_CASE("a PUBREC of an unknown packet identifier gets PUBREL 0x92 from MQTT 5 on [v5:3.6.2-1]",
+          "[publish]") {
   DaemonProcess daemon;
   RawClient client(daemon.endpoint(), Version::v5);
   client.connect();
@@ -363,8 +364,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "packet identifiers of the server differ while they are in use and are never 0 "
-    "[v311:2.3.1-4] [v5:2.2.1-4]",
+    "packet identifiers of the server differ while they are in use and are never 0 [v311:2.3.1-4] "
+    "[v5:2.2.1-4] [v5:4.3.2-1]",
     "[publish]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);

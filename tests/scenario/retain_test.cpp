@@ -55,8 +55,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a retained message reaches established subscriptions without the flag "
-    "[v311:3.3.1-9] [v5:3.3.1-12]",
+    "a retained message reaches established subscriptions without the flag [v311:3.3.1-9] "
+    "[v5:3.3.1-12] [original:9.27]",
     "[retain]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -94,7 +94,7 @@ TEST_CASE("a message without the flag leaves the retained one alone [v311:3.3.1-
 
 TEST_CASE(
     "an empty payload removes the retained message and is delivered [v311:3.3.1-10] "
-    "[v311:3.3.1-11] [v5:3.3.1-6] [v5:3.3.1-7]",
+    "[v311:3.3.1-11] [v5:3.3.1-6] [v5:3.3.1-7] [original:9.28]",
     "[retain]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -113,8 +113,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "an identical second SUBSCRIBE gets the retained message again [v311:3.8.4-3] "
-    "[v5:3.8.4-4]",
+    "an identical second SUBSCRIBE gets the retained message again [v311:3.8.4-3] [v5:3.8.4-4] "
+    "[original:9.30]",
     "[retain]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);

@@ -32,8 +32,9 @@ bool tellsSession(Version version) { return version != Version::v31; }
 }  // namespace
 
 TEST_CASE(
-    "a stored session is resumed with its subscriptions [v311:3.1.2-4] [v311:3.2.2-2] "
-    "[v5:3.1.2-5] [v5:3.1.2-23] [v5:3.2.2-3]",
+    "a stored session is resumed with its subscriptions [v311:3.1.2-4] [v311:3.2.2-2] [v5:3.1.2-5] "
+    "[v5:3.1.2-23] [v5:3.2.2-3] [v5:3.1.2-6] [v311:3.2.2-3] [v311:4.1.0-1] [original:9.32] "
+    "[v5:3.1.3-2] [v311:3.1.3-2]",
     "[session]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -141,7 +142,8 @@ TEST_CASE("an absent session also gets its messages after an abnormal close", "[
 
 TEST_CASE(
     "unacknowledged messages are sent again on resumption, with DUP and the same packet "
-    "identifier, in order [v311:4.4.0-1] [v311:3.3.1-1] [v5:4.4.0-1] [v5:3.3.1-1]",
+    "identifier, in order [v311:4.4.0-1] [v311:3.3.1-1] [v5:4.4.0-1] [v5:3.3.1-1] [v5:4.3.2-3] "
+    "[v5:4.3.3-3]",
     "[session]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -209,8 +211,8 @@ TEST_CASE("a PUBREC or PUBACK with an error is not answered by a re-transmission
 }
 
 TEST_CASE(
-    "an unanswered PUBREL is sent again on resumption, and the PUBLISH is not "
-    "[v311:4.4.0-1] [v311:4.3.3-1] [v5:4.4.0-1] [v5:4.3.3-6]",
+    "an unanswered PUBREL is sent again on resumption, and the PUBLISH is not [v311:4.4.0-1] "
+    "[v311:4.3.3-1] [v5:4.4.0-1] [v5:4.3.3-6] [v5:4.3.3-5]",
     "[session]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);

@@ -21,7 +21,7 @@ TEST_CASE(
   client.expectSuback(0xABCD, {2, 0, 1, 1});
 }
 
-TEST_CASE("SUBACK and UNSUBACK byte for byte", "[subscription]") {
+TEST_CASE("SUBACK and UNSUBACK byte for byte [v5:2.2.2-1]", "[subscription]") {
   DaemonProcess daemon;
   RawClient old(daemon.endpoint(), Version::v311);
   old.connect({.clientId = "old"});

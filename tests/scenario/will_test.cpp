@@ -23,8 +23,8 @@ const Will kWill{.topic = "will/t", .payload = "gone"};
 }  // namespace
 
 TEST_CASE(
-    "the will is published when the connection ends without DISCONNECT [v311:3.1.2-8] "
-    "[v5:3.1.2-7] [v5:3.1.2-8]",
+    "the will is published when the connection ends without DISCONNECT [v311:3.1.2-8] [v5:3.1.2-7] "
+    "[v5:3.1.2-8] [original:9.16]",
     "[will]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -46,8 +46,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "the will is not published after DISCONNECT [v311:3.1.2-10] [v311:3.14.4-3] "
-    "[v5:3.1.2-10] [v5:3.14.4-3]",
+    "the will is not published after DISCONNECT [v311:3.1.2-10] [v311:3.14.4-3] [v5:3.1.2-10] "
+    "[v5:3.14.4-3] [original:9.17]",
     "[will]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
@@ -120,8 +120,8 @@ TEST_CASE("the will of a client that is taken over is published [v311:3.1.2-8]",
 }
 
 TEST_CASE(
-    "a retained will is stored, and sent without the flag to those who are there "
-    "[v311:3.1.2-17] [v5:3.1.2-15]",
+    "a retained will is stored, and sent without the flag to those who are there [v311:3.1.2-17] "
+    "[v5:3.1.2-15] [original:9.31]",
     "[will]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);

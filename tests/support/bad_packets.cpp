@@ -98,7 +98,7 @@ void addFixedHeaders(Collection& all) {
   all.always("UNSUBSCRIBE from the server", 0xA2, "00 0A * 00 01 'a'", kProtocol, Sender::server);
   all.always("PINGREQ from the server", 0xC0, "", kProtocol, Sender::server);
 
-  // Flags. [v311:2.2.2-1] [v5:2.1.3-1]
+  // Flags.
   for (const GoodPacket& good : goodPackets()) {
     if (!good.canonical || good.packet.index() == 2 || good.bytes.size() > 20) continue;
     const PacketType type = mqtt::typeOf(good.packet);
@@ -110,13 +110,14 @@ void addFixedHeaders(Collection& all) {
       if (legal) continue;
       std::string bytes = good.bytes;
       bytes[0] = static_cast<char>((static_cast<unsigned>(type) << 4U) | flags);
-      all.add(good.name.substr(good.name.find(' ') + 1) + " with flags " + std::to_string(flags),
+      all.add(good.name.substr(good.name.find(' ') + 1) +
+                  " with flags [v311:2.2.2-1] [v5:2.1.3-1] " + std::to_string(flags),
               good.version, good.sender, bytes, kMalformed);
     }
   }
 
-  // The remaining length. [v5:1.5.5-1]
-  all.client("a padded length", v5, "C0 80 00", kMalformed);
+  // The remaining length.
+  all.client("a padded length [v5:1.5.5-1]", v5, "C0 80 00", kMalformed);
   all.client("CONNECT with a padded length", v5, "10 8E 00 00 04 'MQTT' 05 02 00 3C 00 00 01 'a'",
              kMalformed);
   for (const auto version : kVersions) {
@@ -175,7 +176,8 @@ void addConnects(Collection& all) {
     const std::string id = " 00 3C " + section + " 00 01 'a' ";
     connect("with will QoS but no will [v311:3.1.2-11] [v5:3.1.2-11]", version, "0A" + id,
             kMalformed);
-    connect("with will retain but no will [v5:3.1.2-13]", version, "22" + id, kMalformed);
+    connect("with will retain but no will [v311:3.1.2-15] [v5:3.1.2-13]", version, "22" + id,
+            kMalformed);
     connect("with will QoS 3 [v311:3.1.2-14] [v5:3.1.2-12]", version,
             "1E" + id + section + "00 01 'w' 00 00", kMalformed);
     connect("with an empty will topic", version, "06" + id + section + "00 00 00 00",
@@ -187,6 +189,8 @@ void addConnects(Collection& all) {
     connect("whose will is missing [v311:3.1.2-9] [v5:3.1.2-9]", version, "06" + id, kMalformed);
     connect("whose will payload is missing", version, "06" + id + section + "00 01 'w'",
             kMalformed);
+    connect("without a client id [v311:3.1.3-3] [v5:3.1.3-3]", version, "02 00 3C " + section,
+            kMalformed);
     connect("and more", version, "02" + id + "00", kMalformed);
     connect("with a user name but no flag for it", version, "02" + id + "00 01 'u'", kMalformed);
     connect("whose user name is cut", version, "82" + id + "00 02 'u'", kMalformed);
@@ -195,18 +199,19 @@ void addConnects(Collection& all) {
       connect("with a password but no user name [v311:3.1.2-22]", version, "42" + id + "00 01 'p'",
               kMalformed);
     if (version != v31) {
-      connect("whose user name is missing [v5:3.1.2-17]", version, "82" + id, kMalformed);
-      connect("whose password is missing [v5:3.1.2-19]", version, "C2" + id + "00 01 'u'",
+      connect("whose user name is missing [v311:3.1.2-19] [v5:3.1.2-17]", version, "82" + id,
               kMalformed);
+      connect("whose password is missing [v311:3.1.2-21] [v5:3.1.2-19]", version,
+              "C2" + id + "00 01 'u'", kMalformed);
     }
     for (const char* text : kBadTexts) {
       const std::string bad = toHex(lengthPrefixed(text));
       connect(std::string{"with a bad client id [v5:3.1.3-4] "} + text, version,
               "02 00 3C" + section + bad, kMalformed);
-      connect(std::string{"with a bad will topic [v5:3.1.3-11] "} + text, version,
+      connect(std::string{"with a bad will topic [v311:3.1.3-10] [v5:3.1.3-11] "} + text, version,
               "06" + id + section + bad + "00 00", kMalformed);
-      connect(std::string{"with a bad user name [v5:3.1.3-12] "} + text, version, "82" + id + bad,
-              kMalformed);
+      connect(std::string{"with a bad user name [v311:3.1.3-11] [v5:3.1.3-12] "} + text, version,
+              "82" + id + bad, kMalformed);
     }
   }
   connect("with authentication data but no method", v5, "02 00 3C 04 16 00 01 'd' 00 01 'a'",
@@ -229,8 +234,11 @@ void addPublishes(Collection& all) {
                toHex(lengthPrefixed(topic)) + "* 'x'", ReasonCode::topicNameInvalid);
   }
   for (const char* text : kBadTexts) {
-    all.always(std::string{"PUBLISH to a bad topic [v311:3.3.2-1] [v5:3.3.2-1] "} + text, 0x30,
-               toHex(lengthPrefixed(text)) + "* 'x'", kMalformed);
+    all.always(
+        std::string{
+            "PUBLISH to a bad topic [v311:3.3.2-1] [v311:4.7.3-2] [v5:3.3.2-1] [v5:4.7.3-2] "} +
+            text,
+        0x30, toHex(lengthPrefixed(text)) + "* 'x'", kMalformed);
     all.client(std::string{"PUBLISH with a bad content type [v5:3.3.2-19] "} + text, v5,
                toHex(frame(0x30, hex("00 01 'a'") + variable(lengthPrefixed(text).size() + 1) +
                                      "\x03" + lengthPrefixed(text))),
@@ -293,13 +301,11 @@ void addSubscriptions(Collection& all) {
 }
 
 void addConnacks(Collection& all) {
-  all.server("CONNACK with reserved flags [v5:3.2.2-1]", v5, "20 03 02 00 00", kMalformed);
+  all.server("CONNACK with reserved flags", v5, "20 03 02 00 00", kMalformed);
   all.server("CONNACK with reserved flags", v311, "20 02 80 00", kMalformed);
-  all.server("CONNACK that refuses but has a session [v5:3.2.2-6]", v5, "20 03 01 87 00",
-             kProtocol);
-  all.server("CONNACK that refuses but has a session [v311:3.2.2-4]", v311, "20 02 01 05",
-             kProtocol);
-  all.server("CONNACK without properties [v5:2.2.2-1]", v5, "20 02 00 00", kMalformed);
+  all.server("CONNACK that refuses but has a session", v5, "20 03 01 87 00", kProtocol);
+  all.server("CONNACK that refuses but has a session", v311, "20 02 01 05", kProtocol);
+  all.server("CONNACK without properties", v5, "20 02 00 00", kMalformed);
   for (const auto version : {v31, v311}) {
     all.server("CONNACK with a reserved code", version, "20 02 00 06", kProtocol);
     all.server("CONNACK without a code", version, "20 01 00", kMalformed);
@@ -314,6 +320,9 @@ void addReasonCodes(Collection& all) {
               legal.sender, packetWithCode(legal.type, static_cast<std::uint8_t>(code)), kProtocol);
     }
   }
+  all.client("AUTH with a flag [v5:3.15.1-1]", v5, "F1 08 18 06 15 00 03 'm-1'", kMalformed);
+  all.client("AUTH with the success that a server says [v5:3.15.2-1]", v5,
+             "F0 08 00 06 15 00 03 'm-1'", kProtocol);
   all.client("AUTH without a method", v5, "F0 02 18 00", kProtocol);
   all.client("AUTH with nothing", v5, "F0 00", kProtocol);
   all.client("AUTH with a code alone", v5, "F0 01 18", kProtocol);

@@ -1,6 +1,8 @@
 #include "core/net/listener.hpp"
 
+#include <cstdlib>
 #include <sys/resource.h>
+#include <sys/un.h>
 
 #include <catch2/catch.hpp>
 
@@ -118,18 +120,20 @@ TEST_CASE("a port that is taken is told with a remedy", "[listener]") {
   const auto second =
       Listener::open(net.reactor, on("127.0.0.1:" + std::to_string(port)), [](auto) {});
   REQUIRE_FALSE(second);
-  CHECK_THAT(second.error(), Contains("127.0.0.1:" + std::to_string(port)) &&
-                                 Contains("already in use") && Contains("another port"));
+  CHECK(second.error().code == std::errc::address_in_use);
+  CHECK(second.error().address == "127.0.0.1:" + std::to_string(port));
+  CHECK_THAT(second.error().text(), Contains("127.0.0.1:" + std::to_string(port)) &&
+                                        Contains("already in use") && Contains("another port"));
 }
 
 TEST_CASE("an address of somebody else and a name of nobody are told", "[listener]") {
   Net net;
   const auto foreign = Listener::open(net.reactor, on("192.0.2.1:0"), [](auto) {});
   REQUIRE_FALSE(foreign);
-  CHECK_THAT(foreign.error(), Contains("192.0.2.1:0") && Contains("no network interface"));
+  CHECK_THAT(foreign.error().text(), Contains("192.0.2.1:0") && Contains("no network interface"));
   const auto nobody = Listener::open(net.reactor, on("no-such-host.invalid:0"), [](auto) {});
   REQUIRE_FALSE(nobody);
-  CHECK_THAT(nobody.error(), Contains("no-such-host.invalid") && Contains("check the name"));
+  CHECK_THAT(nobody.error().text(), Contains("no-such-host.invalid") && Contains("check the name"));
 }
 
 TEST_CASE("the port is free again as soon as the listener is gone", "[listener]") {
@@ -203,4 +207,72 @@ TEST_CASE("without descriptors connections are dropped, in peace, until there ar
   const Peer next{port};
   CHECK(net.until([&] { return net.sessions.size() >= 4; }));
   CHECK(net.troubles.size() == 1);
+}
+
+TEST_CASE("sockets that somebody else has opened are served like one's own", "[listener]") {
+  Descriptor given{::socket(AF_INET, SOCK_STREAM, 0)};  // blocking, and open to child processes
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(given.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(given.get(), 4) == 0);
+  const int listening = given.get();
+
+  Net net;
+  std::vector<Descriptor> sockets;
+  sockets.push_back(std::move(given));
+  int noDelay = 0;
+  auto adopted =
+      Listener::adopt(net.reactor, on("192.0.2.1:1"), std::move(sockets),
+                      [&](std::unique_ptr<Transport> transport) {
+                        CHECK(transport->peer().listener() == "test");
+                        CHECK(transport->peer().address().isLoopback());
+                        net.sessions.push_back(std::make_unique<Session>(std::move(transport)));
+                      });
+  REQUIRE(adopted);
+  const std::uint16_t port = (*adopted)->boundPort();
+  CHECK((*adopted)->text() == "127.0.0.1:" + std::to_string(port));
+  CHECK((*adopted)->isLoopback());
+  CHECK((::fcntl(listening, F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK((::fcntl(listening, F_GETFL) & O_NONBLOCK) != 0);
+  socklen_t size = sizeof noDelay;
+  ::getsockopt(listening, IPPROTO_TCP, TCP_NODELAY, &noDelay, &size);
+  CHECK(noDelay == 1);
+  const Peer peer{port};
+  REQUIRE(peer);
+  CHECK(net.until([&] { return net.sessions.size() == 1; }));
+}
+
+TEST_CASE("a Unix socket that was passed is called by its path, and its peers are local",
+          "[listener]") {
+  char pattern[] = "/tmp/listener-test-XXXXXX";
+  REQUIRE(::mkdtemp(pattern));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = std::string{pattern} + "/socket";
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  Descriptor given{::socket(AF_UNIX, SOCK_STREAM, 0)};
+  REQUIRE(::bind(given.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(given.get(), 4) == 0);
+
+  Net net;
+  std::vector<Descriptor> sockets;
+  sockets.push_back(std::move(given));
+  PeerAddress::Family family = PeerAddress::Family::v4;
+  auto adopted =
+      Listener::adopt(net.reactor, on("127.0.0.1:1"), std::move(sockets),
+                      [&](std::unique_ptr<Transport> transport) {
+                        family = transport->peer().address().family();
+                        net.sessions.push_back(std::make_unique<Session>(std::move(transport)));
+                      });
+  REQUIRE(adopted);
+  CHECK((*adopted)->text() == path);
+  CHECK((*adopted)->isLoopback());
+  const Descriptor peer{::socket(AF_UNIX, SOCK_STREAM, 0)};
+  REQUIRE(::connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::send(peer.get(), "hello", 5, MSG_NOSIGNAL) == 5);
+  CHECK(net.until([&] { return !net.sessions.empty() && net.sessions[0]->received == "hello"; }));
+  CHECK(family == PeerAddress::Family::local);
+  ::unlink(path.c_str());
+  ::rmdir(pattern);
 }

@@ -162,7 +162,7 @@ public:
           if (prepare) prepare(*sessions.back());
         },
         [this](std::string_view line) { troubles.emplace_back(line); });
-    if (!opened) throw std::runtime_error{opened.error()};
+    if (!opened) throw std::runtime_error{opened.error().text()};
     listener = std::move(opened).value();
     return listener->boundPort();
   }

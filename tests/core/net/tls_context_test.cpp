@@ -21,9 +21,9 @@ struct Files {
     ::chmod(directory.file("garbage").c_str(), 0600);
   }
   TlsOptions options() const {
-    return {.certificateFile = directory.file("server.crt"),
-            .keyFile = directory.file("server.key"),
-            .clientCaFile = {}};
+    TlsOptions made;
+    made.certificates = {{directory.file("server.crt"), directory.file("server.key")}};
+    return made;
   }
   TemporaryDirectory directory;
   Identity ca = makeIdentity("Test CA");
@@ -45,15 +45,15 @@ TEST_CASE("a bad certificate is told with its file", "[tls_context]") {
   const Files files;
   TlsOptions options = files.options();
   SECTION("missing") {
-    options.certificateFile = files.directory.file("nowhere.crt");
+    options.certificates[0].certificateFile = files.directory.file("nowhere.crt");
     CHECK_THAT(errorOf(options), Contains("nowhere.crt") && Contains("No such file"));
   }
   SECTION("a directory") {
-    options.certificateFile = files.directory.file("");
+    options.certificates[0].certificateFile = files.directory.file("");
     CHECK_THAT(errorOf(options), Contains("is a directory"));
   }
   SECTION("garbage") {
-    options.certificateFile = files.directory.file("garbage");
+    options.certificates[0].certificateFile = files.directory.file("garbage");
     CHECK_THAT(errorOf(options), Contains("garbage") && Contains("PEM"));
   }
 }
@@ -62,28 +62,28 @@ TEST_CASE("a bad key is told with its file and a remedy", "[tls_context]") {
   const Files files;
   TlsOptions options = files.options();
   SECTION("missing") {
-    options.keyFile = files.directory.file("nowhere.key");
+    options.certificates[0].keyFile = files.directory.file("nowhere.key");
     CHECK_THAT(errorOf(options), Contains("nowhere.key"));
   }
-  SECTION("readable by everybody") {
-    ::chmod(options.keyFile.c_str(), 0644);
+  SECTION("one that everybody can change") {
+    ::chmod(options.certificates[0].keyFile.c_str(), 0646);
     CHECK_THAT(errorOf(options), Contains("server.key") && Contains("chmod 640"));
   }
   SECTION("readable by its group") {
-    ::chmod(options.keyFile.c_str(), 0640);
+    ::chmod(options.certificates[0].keyFile.c_str(), 0640);
     CHECK(errorOf(options).empty());
   }
   SECTION("garbage") {
-    options.keyFile = files.directory.file("garbage");
+    options.certificates[0].keyFile = files.directory.file("garbage");
     CHECK_THAT(errorOf(options), Contains("garbage") && Contains("passphrase"));
   }
   SECTION("of another certificate") {
-    options.keyFile = files.directory.file("other.key");
+    options.certificates[0].keyFile = files.directory.file("other.key");
     CHECK_THAT(errorOf(options),
                Contains("other.key") && Contains("does not belong to") && Contains("server.crt"));
   }
   SECTION("with a passphrase") {
-    std::FILE* out = std::fopen(options.keyFile.c_str(), "w");
+    std::FILE* out = std::fopen(options.certificates[0].keyFile.c_str(), "w");
     const Identity identity = makeIdentity("secret");
     PEM_write_PrivateKey(out, identity.key.get(), EVP_aes_128_cbc(), nullptr, 0, nullptr,
                          const_cast<char*>("secret"));
@@ -98,15 +98,15 @@ TEST_CASE("a bad client CA is told with its file", "[tls_context]") {
   options.clientCertificates = ClientCertificates::required;
   SECTION("not given") { CHECK_THAT(errorOf(options), Contains("no client CA file")); }
   SECTION("missing") {
-    options.clientCaFile = files.directory.file("nowhere.crt");
+    options.clientCa = files.directory.file("nowhere.crt");
     CHECK_THAT(errorOf(options), Contains("nowhere.crt"));
   }
   SECTION("garbage") {
-    options.clientCaFile = files.directory.file("garbage");
+    options.clientCa = files.directory.file("garbage");
     CHECK_THAT(errorOf(options), Contains("garbage") && Contains("PEM"));
   }
   SECTION("good") {
-    options.clientCaFile = files.directory.file("ca.crt");
+    options.clientCa = files.directory.file("ca.crt");
     CHECK(errorOf(options).empty());
   }
 }

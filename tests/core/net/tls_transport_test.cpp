@@ -16,12 +16,17 @@ struct TlsNet : Net {
   explicit TlsNet(ClientCertificates mode = ClientCertificates::none) {
     server.save(directory.file("server.crt"), directory.file("server.key"));
     ca.save(directory.file("ca.crt"), "");
-    auto context = TlsContext::load({.certificateFile = directory.file("server.crt"),
-                                     .keyFile = directory.file("server.key"),
-                                     .clientCaFile = directory.file("ca.crt"),
-                                     .clientCertificates = mode});
+    options.certificates = {{directory.file("server.crt"), directory.file("server.key")}};
+    options.clientCa = directory.file("ca.crt");
+    options.clientCertificates = mode;
+    port = listen(load());
+  }
+
+  /// What the options say now.
+  std::shared_ptr<TlsContext> load() const {
+    auto context = TlsContext::load(options);
     if (!context) throw std::runtime_error{context.error()};
-    port = listen(*context);
+    return *context;
   }
 
   std::unique_ptr<TlsPeer> dial(TlsPeer::Options options = {}) {
@@ -41,6 +46,7 @@ struct TlsNet : Net {
   Session& session() { return *sessions.back(); }
 
   TemporaryDirectory directory;
+  TlsOptions options;
   Identity ca = makeIdentity("Test CA");
   Identity server = makeIdentity("localhost", &ca, "DNS:localhost,IP:127.0.0.1");
   std::uint16_t port = 0;
@@ -78,9 +84,19 @@ TEST_CASE("bytes go both ways over TLS 1.2 and 1.3", "[tls_transport]") {
   CHECK_FALSE(info.hasCertificate);
 }
 
-TEST_CASE("a peer that offers another application protocol is served without", "[tls_transport]") {
+TEST_CASE("a peer that offers other application protocols only is refused with an alert",
+          "[tls_transport]") {
   TlsNet net;
   auto peer = net.dial({.alpn = "http/1.1"});
+  CHECK_FALSE(net.handshake(*peer));
+  CHECK(peer->problem.find("no application protocol") != std::string::npos);
+  REQUIRE(net.until([&] { return net.session().closed; }));
+  CHECK(net.session().received.empty());
+}
+
+TEST_CASE("a peer that offers no application protocol is served", "[tls_transport]") {
+  TlsNet net;
+  auto peer = net.dial();
   REQUIRE(net.handshake(*peer));
   CHECK(net.until([&] { return net.session().transport->peer().tls() != nullptr; }));
   CHECK(net.session().transport->peer().tls()->alpn.empty());

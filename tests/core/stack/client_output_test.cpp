@@ -62,6 +62,56 @@ TEST_CASE("a packet too large for the peer goes without its explanation [v5:3.4.
   CHECK(sent(5) == hex("D0 00"));
 }
 
+/// A packet with a reason string, a user property, or both, as it is sent to peers of
+/// all widths.
+template <class P>
+void checkTrimmed(const P& plain, std::string_view method = {}) {
+  Accepting broker;
+  const auto sized = [&](const P& packet, std::uint32_t limit) {
+    Peer peer = connectLimited(broker, limit);
+    peer.received();
+    peer.client().send(packet);
+    broker.run();
+    return peer.received();
+  };
+  const auto properties = [&](bool reason, bool user) {
+    mqtt::PropertyWriter writer;
+    if (!method.empty()) writer.add(PropertyId::authenticationMethod, method);
+    if (reason) writer.add(PropertyId::reasonString, "why it is so");
+    if (user) writer.addUserProperty("key", "value");
+    return mqtt::Properties{test::keep(std::string{writer.properties().encoded()})};
+  };
+  P bare = plain;
+  bare.properties = properties(false, false);
+  const std::string small = test::encoded(mqtt::Packet{bare}, ProtocolVersion::v5);
+  for (const auto& [reason, user] : {std::pair{true, false}, {false, true}, {true, true}}) {
+    P wordy = plain;
+    wordy.properties = properties(reason, user);
+    const std::string whole = test::encoded(mqtt::Packet{wordy}, ProtocolVersion::v5);
+    const auto size = static_cast<std::uint32_t>(whole.size());
+    CHECK(sized(wordy, size) == whole);
+    CHECK(sized(wordy, size - 1) == small);
+    CHECK(sized(wordy, static_cast<std::uint32_t>(small.size())) == small);
+    CHECK(sized(wordy, static_cast<std::uint32_t>(small.size()) - 1).empty());
+  }
+}
+
+TEST_CASE(
+    "every packet that explains itself goes without where it would be too large "
+    "[v5:3.1.2-24] [v5:3.1.2-25] [v5:3.4.2-2] [v5:3.4.2-3] [v5:3.5.2-2] [v5:3.5.2-3] "
+    "[v5:3.6.2-2] [v5:3.6.2-3] [v5:3.7.2-2] [v5:3.7.2-3] [v5:3.9.2-1] [v5:3.9.2-2] "
+    "[v5:3.11.2-1] [v5:3.11.2-2] [v5:3.15.2-2] [v5:3.15.2-3]",
+    "[client]") {
+  const std::string codes(1, '\x87');
+  checkTrimmed(mqtt::Puback{1, ReasonCode::quotaExceeded, {}});
+  checkTrimmed(mqtt::Pubrec{1, ReasonCode::quotaExceeded, {}});
+  checkTrimmed(mqtt::Pubrel{1, ReasonCode::packetIdentifierNotFound, {}});
+  checkTrimmed(mqtt::Pubcomp{1, ReasonCode::packetIdentifierNotFound, {}});
+  checkTrimmed(mqtt::Suback{1, codes, {}});
+  checkTrimmed(mqtt::Unsuback{1, codes, {}});
+  checkTrimmed(mqtt::Auth{ReasonCode::continueAuthentication, {}}, "method");
+}
+
 TEST_CASE("who wants no problem information gets none [v5:3.1.2-29]", "[client]") {
   Accepting broker;
   Peer peer = connectLimited(broker, 1'000, false);
@@ -149,7 +199,7 @@ TEST_CASE("a DISCONNECT too large for the peer goes without its explanation [v5:
   CHECK(peer.received() == hex("E0 02 8B 00"));
 }
 
-TEST_CASE("a refusing CONNACK fits the peer, too", "[client]") {
+TEST_CASE("a refusing CONNACK fits the peer, too [v5:4.13.2-1]", "[client]") {
   TestBroker broker;
   broker.onPackets(PacketType::connect, [](Client& client, Packet&, Next, Done done) {
     client.close(ReasonCode::notAuthorized, "a reason of some length");
@@ -169,6 +219,24 @@ TEST_CASE("a slow peer gets everything when it has room again", "[client]") {
   peer.transport().allowWrites();
   broker.run();
   CHECK(peer.received() == hex("00 D0 00"));
+  CHECK(peer.client().outputBytes() == 0);
+}
+
+TEST_CASE("a peer that asks and asks and reads no answer is not read any more", "[client]") {
+  Accepting broker;
+  Peer peer = broker.connect();
+  peer.transport().limitWrites(1);
+  std::string pings;
+  for (int i = 0; i < 2'000; ++i) pings += hex("C0 00");
+  peer.send(hex("C0 00"));  // from here on it is known that the peer does not read
+  for (int i = 0; i < 50; ++i) peer.send(pings);
+  CHECK(peer.paused());
+  CHECK(peer.client().outputBytes() < 5'000);
+
+  peer.transport().allowWrites();
+  broker.run();
+  CHECK_FALSE(peer.paused());
+  CHECK(peer.received().size() == 2 * (1 + 50 * 2'000));
   CHECK(peer.client().outputBytes() == 0);
 }
 

@@ -91,8 +91,10 @@ TEST_CASE("a large packet that dribbles in is put together", "[client]") {
   CHECK(broker.messages.front()->payload() == payload);
 }
 
-TEST_CASE("anything but a CONNECT at first closes without a word [v311:3.1.0-1] [v5:3.1.0-1]",
-          "[client]") {
+TEST_CASE(
+    "anything but a CONNECT at first closes without a word [v311:3.1.0-1] [v5:3.1.0-1] "
+    "[v5:3.14.0-1]",
+    "[client]") {
   Accepting broker;
   const auto* bytes = GENERATE("C0 00", "30 03 0001 't'", "E0 00", "00", "F0 00", "11", "20",
                                "16 03 01 02 00", "'GET / HTTP/1.1'");
@@ -119,13 +121,13 @@ TEST_CASE("a malformed CONNECT is answered in the layout of its version", "[clie
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 05 02 0000 00 0005 'ab'"))) == hex("20 03 00 81 00"));
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 04 02 0000 0005 'ab'"))).empty());
   CHECK(refused(frame(0x10, hex("0006 'MQIsdp' 03 02 0000 0005 'ab'"))).empty());
-  // The reserved flag. [v311:3.1.2-3] [v5:3.1.2-3]
+  // The reserved flag.
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 05 03 0000 00 0001 'a'"))) == hex("20 03 00 81 00"));
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 04 03 0000 0001 'a'"))).empty());
-  // A version that isn't ours. [v311:3.1.2-2] [v5:3.1.2-2]
+  // A version that isn't ours.
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 06 02 0000 00 0001 'a'"))) == hex("20 03 00 84 00"));
   CHECK(refused(frame(0x10, hex("0004 'MQTT' 02 02 0000 0001 'a'"))) == hex("20 02 00 01"));
-  // Not MQTT at all. [v311:3.1.2-1] [v5:3.1.2-1]
+  // Not MQTT at all.
   CHECK(refused(frame(0x10, hex("0004 'HTTP' 05 02 0000 00 0001 'a'"))).empty());
   CHECK(refused(hex("10 00")).empty());
   // A remaining length that never ends.
@@ -196,7 +198,7 @@ TEST_CASE("DISCONNECT is told once, and nothing follows it [v5:3.14.4-1]", "[cli
   CHECK_FALSE(client.send(mqtt::Pingresp{}));
   CHECK_FALSE(client.send(mqtt::Puback{1, ReasonCode::success, {}}));
   CHECK(client.send(OutgoingPublish{}) == Client::Sent::closed);
-  client.acknowledge(1, mqtt::Qos::atLeastOnce, ReasonCode::success);
+  client.acknowledge(1, AckKind::puback, ReasonCode::success);
   CHECK(broker.lost == 0);
   peer.send(hex("C0 00"));
   const auto packets = peer.packets();
@@ -219,7 +221,7 @@ TEST_CASE("what comes after the end is ignored", "[client]") {
   CHECK(peer.gone());
 }
 
-TEST_CASE("the farewell fits the version and how far the client came", "[client]") {
+TEST_CASE("the farewell fits the version and how far the client came [v5:3.14.0-1]", "[client]") {
   const auto version = GENERATE(values(kVersions));
   const bool v5 = version == ProtocolVersion::v5;
 

@@ -62,7 +62,9 @@ Result process(TestBroker& broker, Client& client, mqtt::Packet content = mqtt::
   return result;
 }
 
-TEST_CASE("a packet passes the middlewares in order, with the same client and packet", "[stack]") {
+TEST_CASE(
+    "a packet passes the middlewares in order, with the same client and packet [original:8.2]",
+    "[stack]") {
   TestBroker broker;
   std::vector<std::string> visits;
   Client* seenClient = nullptr;
@@ -91,7 +93,8 @@ TEST_CASE("a packet passes the middlewares in order, with the same client and pa
   CHECK(result.consumed);
 }
 
-TEST_CASE("an error ends a packet's walk and reaches whoever started it", "[stack]") {
+TEST_CASE("an error ends a packet's walk and reaches whoever started it [original:8.3]",
+          "[stack]") {
   TestBroker broker;
   broker.onPackets(PacketTypes::all(),
                    [](Client&, Packet&, Next next, Done) { return next(kError); });
@@ -151,7 +154,8 @@ private:
   std::vector<std::string>& log_;
 };
 
-TEST_CASE("install() of every middleware is called with the client, in order", "[stack]") {
+TEST_CASE("install() of every middleware is called with the client, in order [original:8.4]",
+          "[stack]") {
   TestBroker broker;
   std::vector<std::string> log;
   auto& a = broker.useNamed<Installed>("a", log);
@@ -188,7 +192,7 @@ public:
   Stack& where() const { return home(); }
 };
 
-TEST_CASE("the first stack that uses a middleware is its home", "[stack]") {
+TEST_CASE("the first stack that uses a middleware is its home [original:8.5]", "[stack]") {
   TestBroker broker;
   Stack& first = broker.stack();
   auto& shared = broker.use<Homebody>();
@@ -201,7 +205,8 @@ TEST_CASE("the first stack that uses a middleware is its home", "[stack]") {
   CHECK(second.middlewares() == std::vector<Middleware*>{&own, &shared});
 }
 
-TEST_CASE("a sync callback visits its handlers in order and collects their results", "[stack]") {
+TEST_CASE("a sync callback visits its handlers in order and collects their results [original:8.6]",
+          "[stack]") {
   TestBroker broker;
   broker.on<Add>([](Add& add, SyncNext next, Done) {
     add.results.push_back(add.input + 1);
@@ -236,7 +241,10 @@ TEST_CASE("an error of a sync callback's handler is returned", "[stack]") {
   CHECK(later.calls == 0);
 }
 
-TEST_CASE("a callback that may be deferred collects results, and all see one context", "[stack]") {
+TEST_CASE(
+    "a callback that may be deferred collects results, and all see one context [original:8.6] "
+    "[original:8.9]",
+    "[stack]") {
   TestBroker broker;
   AddLater* seen = nullptr;
   broker.on<AddLater>([&](AddLater& add, Next next, Done) {
@@ -258,7 +266,8 @@ TEST_CASE("a callback that may be deferred collects results, and all see one con
   CHECK(calls == 1);
 }
 
-TEST_CASE("an error of a later handler is reported to whoever executed the callback", "[stack]") {
+TEST_CASE("an error of a later handler is reported to whoever executed the callback [original:8.8]",
+          "[stack]") {
   TestBroker broker;
   broker.on<AddLater>();
   broker.on<AddLater>([](AddLater&, Next next, Done) { return next(kError); });
@@ -269,7 +278,7 @@ TEST_CASE("an error of a later handler is reported to whoever executed the callb
   CHECK(last.calls == 0);
 }
 
-TEST_CASE("a callback that nobody handles is through at once", "[stack]") {
+TEST_CASE("a callback that nobody handles is through at once [original:8.7]", "[stack]") {
   TestBroker broker;
   broker.on<Add>();
   int calls = 0;

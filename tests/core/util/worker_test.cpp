@@ -168,3 +168,23 @@ TEST_CASE("stopping waits for the running job and destroys the rest unfinished",
   busy.finish(1);
   CHECK(busy.record.finished == Names{"a2"});
 }
+
+TEST_CASE("a worker with several threads runs as many jobs at the same time", "[worker]") {
+  Record first;
+  Record second;
+  Gate firstGate;
+  Gate secondGate;
+  ManualLoop loop;
+  Worker worker{loop, 4, 2};
+  worker.start();
+  worker.submit("a", std::make_unique<TestJob>(first, "one", &firstGate));
+  worker.submit("a", std::make_unique<TestJob>(second, "two", &secondGate));
+  firstGate.awaitReached();
+  secondGate.awaitReached();
+  secondGate.open();
+  while (second.finished.empty()) loop.await();
+  CHECK(first.finished.empty());
+  firstGate.open();
+  while (first.finished.empty()) loop.await();
+  CHECK(first.worker != second.worker);
+}

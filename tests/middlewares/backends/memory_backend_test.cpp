@@ -113,6 +113,81 @@ TEST_CASE("what waits for a session is limited by number and by size", "[memory_
   CHECK(broker.metrics.value("queued_messages") == 0);
 }
 
+TEST_CASE("who comes first to a queue that is full is a matter of policy", "[memory_backend]") {
+  const auto policy = GENERATE(Overflow::reject, Overflow::dropOldest, Overflow::dropNewest);
+  const auto version = GENERATE(Version::v311, Version::v5);
+  MemoryBackend::Options options;
+  options.maxQueuedMessages = 2;
+  options.overflow = policy;
+  ProtocolBroker broker{{.backend = options}};
+  std::size_t told = 0;
+  Peer full = join(broker, version, persistent(version, "full"));
+  subscribe(full, "t", 1);
+  full.reset();
+  Peer live = join(broker, version, "live");
+  subscribe(live, "t", 1);
+  Peer publisher = join(broker, version, "publisher");
+  for (unsigned i = 1; i <= 3; ++i) {
+    publisher.send(
+        publishPacket(version, {.topic = "t", .payload = std::to_string(i), .qos = 1, .id = i}));
+    for (const std::string& line : said(publisher)) told += line.ends_with(" 0x97");
+  }
+  CHECK(told == (policy == Overflow::reject && version == Version::v5 ? 1 : 0));
+  CHECK(receiveAll(live).size() == 3);
+  CHECK(broker.metrics.value("messages_dropped_queue_full") == 1);
+  CHECK(broker.metrics.value("queued_messages") == 2);
+  const Lines lines = [&] {
+    Peer back = join(broker, version, persistent(version, "full"));
+    return receiveAll(back);
+  }();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with(policy == Overflow::dropOldest ? "PUBLISH t '2'" : "PUBLISH t '1'"));
+  CHECK(broker.metrics.value("queued_bytes") == 0);
+}
+
+TEST_CASE("what waits for all sessions together is limited, too", "[memory_backend]") {
+  const bool bySize = GENERATE(true, false);
+  MemoryBackend::Options options;
+  if (bySize)
+    options.maxAllQueuedBytes = ByteCount{10'000};
+  else
+    options.maxAllQueuedMessages = 9;
+  ProtocolBroker broker{{.backend = options}};
+  for (int i = 0; i < 3; ++i) {
+    Peer peer = join(broker, Version::v311, persistent(Version::v311, fmt::format("client{}", i)));
+    subscribe(peer, "t", 1);
+    peer.reset();
+  }
+  Peer publisher = join(broker, Version::v311, "publisher");
+  for (int i = 0; i < 10; ++i)
+    publish(publisher, {.topic = "t", .payload = std::string(900, 'x'), .qos = 1});
+  const auto waiting = broker.metrics.value("queued_messages");
+  CHECK(waiting <= (bySize ? 11 : 9));
+  CHECK(waiting >= 8);
+  CHECK(broker.metrics.value("messages_dropped_queue_full") == 30 - waiting);
+}
+
+TEST_CASE("messages that expire while they wait are removed also if nobody comes for them",
+          "[memory_backend]") {
+  ProtocolBroker broker;
+  for (int i = 0; i < 5; ++i) {
+    Peer peer = join(broker, Version::v5, persistent(Version::v5, fmt::format("client{}", i)));
+    subscribe(peer, "t", 1);
+    peer.reset();
+  }
+  Peer publisher = join(broker, Version::v5, "publisher");
+  for (unsigned i = 0; i < 1500; ++i)
+    publish(publisher,
+            {.topic = "t",
+             .qos = 1,
+             .properties =
+                 i % 3 == 0 ? Properties{} : Properties{property(PropertyId::messageExpiry, 5)}});
+  CHECK(broker.metrics.value("queued_messages") == 7500);
+  broker.advance(30s);
+  CHECK(broker.metrics.value("queued_messages") == 2500);
+  CHECK(broker.metrics.value("messages_dropped_expired") == 5000);
+}
+
 TEST_CASE("retained messages are limited by size, whatever they take the place of",
           "[memory_backend]") {
   ProtocolBroker broker{{.backend = {.maxRetainedBytes = ByteCount{10'000}}}};
@@ -220,8 +295,8 @@ TEST_CASE("a message for very many is given out in slices, in order", "[memory_b
     subscribe(peers.back(), "t");
   }
   Peer publisher = join(broker, Version::v311, "publisher");
-  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .qos = 1}) +
-                 publishPacket(Version::v311, {.topic = "t", .payload = "2", .qos = 1}));
+  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .qos = 1, .id = 1}) +
+                 publishPacket(Version::v311, {.topic = "t", .payload = "2", .qos = 1, .id = 2}));
   broker.flushList.run();
   std::size_t first = 0;
   for (Peer& peer : peers) first += said(peer).empty() ? 0 : 1;

@@ -46,8 +46,10 @@ struct Listening {
   TestBroker broker;
 };
 
-TEST_CASE("packet_emitter calls listeners for the packets of their types and passes all on",
-          "[packet_emitter]") {
+TEST_CASE(
+    "packet_emitter calls listeners for the packets of their types and passes all on "
+    "[original:8.30]",
+    "[packet_emitter]") {
   std::vector<PacketType> heard;
   Listening listening{PacketType::connect | PacketType::pingreq,
                       [&](Client& client, const Packet& packet) {

@@ -108,7 +108,6 @@ TEST_CASE(
     CHECK(connack.code == 0);
     CHECK_FALSE(connack.sessionPresent);
     CHECK(peer.client().clientId().size() > 16);
-    // [v5:3.1.3-7] [v5:3.2.2-16]
     if (version == Version::v5)
       CHECK(textOf(connack.properties, PropertyId::assignedClientId) == peer.client().clientId());
     Peer other = dial(broker, version, withId("", cleanSession));
@@ -142,15 +141,6 @@ TEST_CASE("too long a client identifier is refused [v311:3.1.3-9] [v5:3.1.3-8]",
   Peer tooLong = dial(broker, version, clean(std::string(101, 'x')));
   CHECK(said(tooLong) == Lines{version == Version::v5 ? "CONNACK 133" : "CONNACK 2"});
   CHECK(tooLong.gone());
-}
-
-TEST_CASE("enhanced authentication is refused [v5:4.12.0-1]", "[connection]") {
-  ProtocolBroker broker;
-  Connect connect = clean("a");
-  connect.properties.push_back(property(PropertyId::authMethod, "SCRAM"));
-  Peer peer = dial(broker, Version::v5, connect);
-  CHECK(said(peer) == Lines{"CONNACK 140"});
-  CHECK(peer.gone());
 }
 
 TEST_CASE("DISCONNECT ends the connection cleanly, and nobody is answered [v311:3.14.4-3]",

@@ -158,13 +158,13 @@ TEST_CASE(
     broker.run();
     if (version == Version::v5) {
       CHECK(said(peer) == Lines{"PUBACK #1", "PUBREC #2 0x97", "PUBACK #3"});
-      // [v5:4.3.3-9] The id is free: the next message with it is a new one.
+      // The id is free: the next message with it is a new one.
       relays.takes = false;
       peer.send(qos2(version, 2));
       CHECK(said(peer) == Lines{"PUBREC #2"});
       CHECK(relays.count == 4);
     } else {
-      // Never acknowledged, so the connection ends. [v311:4.8.0-2]
+      // Never acknowledged, so the connection ends.
       CHECK(peer.gone());
       peer = join(broker, version, persistent(version, "a"));
       relays.takes = false;
@@ -207,8 +207,8 @@ TEST_CASE("an error of relayMessage is told though the acknowledgement was taken
 }
 
 TEST_CASE(
-    "a message that is refused is answered as its version allows [v5:3.3.5-2] "
-    "[v311:3.3.5-2]",
+    "a message that is refused is answered as its version allows [v311:3.3.5-2] [v5:4.3.3-9] "
+    "[v311:4.8.0-2]",
     "[inbound_manager]") {
   Relays relays;
   relays.error = mqtt::ReasonCode::notAuthorized;
@@ -280,7 +280,7 @@ TEST_CASE("QoS 0 messages don't count as under way", "[inbound_manager]") {
   CHECK_FALSE(peer.closed());
 }
 
-TEST_CASE("what an earlier connection left unreleased does not count on this one [v5:4.9.0-1]",
+TEST_CASE("what an earlier connection left unreleased does not count on this one [v5:3.3.4-7]",
           "[inbound_manager]") {
   ProtocolBroker broker{{.inbound = {.receiveMaximum = 2, .reportNoSubscribers = false}}};
   Peer peer = join(broker, Version::v5, persistent(Version::v5, "a"));
@@ -296,7 +296,7 @@ TEST_CASE("what an earlier connection left unreleased does not count on this one
   CHECK(said(peer) == Lines{"DISCONNECT 0x93"});
 }
 
-TEST_CASE("a message that is sent again counts on its new connection [v5:4.9.0-1]",
+TEST_CASE("a message that is sent again counts on its new connection [v5:3.3.4-7]",
           "[inbound_manager]") {
   ProtocolBroker broker{{.inbound = {.receiveMaximum = 2, .reportNoSubscribers = false}}};
   Peer peer = join(broker, Version::v5, persistent(Version::v5, "a"));
@@ -348,6 +348,24 @@ TEST_CASE("a topic alias stands for its topic on its connection [v5:3.3.2-12] [v
     peer.send(aliased("", 1));
     CHECK(said(peer) == Lines{"DISCONNECT 0x82"});
   }
+}
+
+TEST_CASE("a QoS 2 handshake is finished though its message has expired [v5:4.3.3-13]",
+          "[inbound_manager]") {
+  ProtocolBroker broker;
+  Peer peer = join(broker, Version::v5, "a");
+  peer.send(publishPacket(Version::v5, {.topic = "t",
+                                        .payload = "x",
+                                        .qos = 2,
+                                        .id = 7,
+                                        .properties = {property(PropertyId::messageExpiry, 1)}}));
+  CHECK(said(peer).front().starts_with("PUBREC #7"));
+  broker.advance(std::chrono::seconds{5});
+  peer.send(
+      publishPacket(Version::v5, {.topic = "t", .payload = "x", .qos = 2, .id = 7, .dup = true}));
+  CHECK(said(peer).front().starts_with("PUBREC #7"));
+  peer.send(pubrelPacket(7));
+  CHECK(said(peer) == Lines{"PUBCOMP #7"});
 }
 
 }  // namespace

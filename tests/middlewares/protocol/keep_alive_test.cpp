@@ -15,7 +15,7 @@ Connect aliveFor(unsigned seconds, std::string clientId = "a") {
   return connect;
 }
 
-TEST_CASE("PINGREQ is answered [v311:3.12.4-1] [v5:3.12.4-1]", "[keep_alive]") {
+TEST_CASE("PINGREQ is answered [v311:3.12.4-1] [v5:3.12.4-1] [original:8.24]", "[keep_alive]") {
   ProtocolBroker broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
@@ -81,7 +81,7 @@ TEST_CASE("an interval of zero means none [v311:3.1.2.10] [v5:3.1.2.10]", "[keep
   CHECK_FALSE(peer.closed());
 }
 
-TEST_CASE("MQTT 5 clients are told of a shorter interval, and it holds [v5:3.2.2-21]",
+TEST_CASE("MQTT 5 clients are told of a shorter interval, and it holds [v5:3.1.2-22]",
           "[keep_alive]") {
   ProtocolBroker broker{{.keepAlive = {.maxKeepAlive = 30s}}};
   SECTION("longer than allowed") {

@@ -48,8 +48,10 @@ struct Watched : ProtocolBroker {
   Peer watcher;
 };
 
-TEST_CASE("a client that vanishes has its will published, once [v311:3.1.2-8] [v5:3.1.2-8]",
-          "[last_will]") {
+TEST_CASE(
+    "a client that vanishes has its will published, once [v311:3.1.2-8] [v5:3.1.2-8] "
+    "[original:8.27]",
+    "[last_will]") {
   Watched broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, willing(version));
@@ -225,7 +227,7 @@ TEST_CASE("a will has its QoS, and is retained if it says so [v311:3.1.2-16] [v3
            willing(version, {.topic = "will", .payload = "x", .qos = qos, .retain = retain}));
   peer.reset();
   const std::string tail = qos == 0 ? "" : " q" + std::to_string(qos) + " #1";
-  CHECK(publishes(broker.watcher) == Lines{"PUBLISH will 'x'" + tail});  // [v311:3.3.1-9]
+  CHECK(publishes(broker.watcher) == Lines{"PUBLISH will 'x'" + tail});
   Peer later = join(broker, version, "later");
   later.send(subscribePacket(version, 1, {{"will", 2}}));
   broker.advance(10ms);

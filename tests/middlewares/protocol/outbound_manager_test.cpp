@@ -55,8 +55,9 @@ TEST_CASE("a message is delivered at the lower QoS of the two [v311:3.8.4-6] [v5
   }
 }
 
-TEST_CASE("each handshake is gone through [v311:4.3.2-1] [v311:4.3.3-1] [v5:4.3.3-6]",
-          "[outbound_manager]") {
+TEST_CASE(
+    "each handshake is gone through [v311:4.3.2-1] [v311:4.3.3-1] [v5:4.3.3-6] [original:8.29]",
+    "[outbound_manager]") {
   Sending broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
@@ -358,8 +359,10 @@ TEST_CASE("QoS 0 messages are not kept for who is not there", "[outbound_manager
   CHECK(said(back) == Lines{});
 }
 
-TEST_CASE("packet identifiers are never 0, nor used twice at a time [v311:2.3.1-4] [v5:2.2.1-4]",
-          "[outbound_manager]") {
+TEST_CASE(
+    "packet identifiers are never 0, nor used twice at a time [v311:2.3.1-4] [v5:2.2.1-4] "
+    "[v5:4.3.2-1] [v5:4.3.3-1]",
+    "[outbound_manager]") {
   Sending broker{{.outbound = {.maxInflight = 5}}};
   Peer peer = join(broker, Version::v311, "a");
   subscribe(peer, "t", 1);
@@ -374,6 +377,36 @@ TEST_CASE("packet identifiers are never 0, nor used twice at a time [v311:2.3.1-
     last = publish.id;
     peer.send(pubackPacket(publish.id));
   }
+}
+
+TEST_CASE("a message that was sent once is sent again, expired or not [v5:4.3.3-7]",
+          "[outbound_manager]") {
+  ProtocolBroker broker;
+  const unsigned qos = GENERATE(1U, 2U);
+  Peer peer = join(broker, Version::v5, persistent(Version::v5, "a"));
+  subscribe(peer, "t", 2);
+  Peer publisher = join(broker, Version::v5, "publisher");
+  publish(publisher, {.topic = "t",
+                      .payload = "x",
+                      .qos = qos,
+                      .properties = {property(PropertyId::messageExpiry, 10)}});
+  CHECK(said(peer).size() == 1);
+  peer.reset();
+  broker.advance(std::chrono::seconds{60});
+  peer = join(broker, Version::v5, persistent(Version::v5, "a"));
+  const Lines again = said(peer);
+  REQUIRE(again.size() == 1);
+  CHECK(again.front().starts_with("PUBLISH t 'x' q" + std::to_string(qos) + " #1 dup"));
+}
+
+TEST_CASE("a topic may have 65,535 bytes [v311:4.7.3-3] [v5:4.7.3-3]", "[outbound_manager]") {
+  ProtocolBroker broker;
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  const std::string topic(65'535, 't');
+  Peer peer = join(broker, version, "a");
+  subscribe(peer, topic);
+  publish(peer, {.topic = topic, .payload = "x"});
+  CHECK(said(peer) == Lines{"PUBLISH " + topic + " 'x'"});
 }
 
 }  // namespace

@@ -307,5 +307,16 @@ TEST_CASE("the backend has to stand before the retain manager", "[retain_manager
         std::string::npos);
 }
 
+TEST_CASE("a retained QoS 0 message takes the place of one with QoS 1, and is kept [v311:3.3.1-7]",
+          "[retain_manager]") {
+  ProtocolBroker broker;
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  Peer peer = join(broker, version, "a");
+  publish(peer, {.topic = "t", .payload = "old", .qos = 1, .retain = true});
+  publish(peer, {.topic = "t", .payload = "new", .retain = true});
+  peer.send(subscribePacket(version, 1, {{"t", 1}}));
+  CHECK(publishes(peer) == Lines{"PUBLISH t 'new' retain"});
+}
+
 }  // namespace
 }  // namespace mqttstack::test

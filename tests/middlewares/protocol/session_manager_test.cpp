@@ -101,7 +101,7 @@ TEST_CASE("a CONNACK says what differs from the defaults, and no more [v5:3.2.2]
   }
 }
 
-TEST_CASE("a session expires, no later than the server allows [v5:3.1.2-23] [v5:3.1.2-11]",
+TEST_CASE("a session expires, no later than the server allows [v5:3.1.2-23] [v5:4.1.0-2]",
           "[session_manager]") {
   ProtocolBroker broker{{.sessions = {.maxSessionExpiry = 100s}}};
   SECTION("as asked") {
@@ -191,7 +191,7 @@ TEST_CASE("of fifty clients of one name the last is left", "[session_manager]") 
   CHECK(said(peers.back()) == Lines{"PUBLISH t 'x'"});
 }
 
-TEST_CASE("the session of another principal is out of reach", "[session_manager]") {
+TEST_CASE("the session of another principal is out of reach (CVE-2026-6564)", "[session_manager]") {
   // Who gives a user name is believed.
   ProtocolBroker broker{{.second = [](TestBroker& b) {
     b.onPackets(mqtt::PacketType::connect, [](Client& client, Packet& packet, Next next, Done) {
@@ -352,6 +352,22 @@ TEST_CASE("the backend has to stand before the session manager", "[session_manag
   REQUIRE(findings.size() == 1);
   CHECK(findings[0].message.find("\"session_manager\" stands before \"memory_backend\"") !=
         std::string::npos);
+}
+
+TEST_CASE(
+    "a session lasts as long as its connection, however soon it would expire [v311:4.1.0-2] "
+    "[v5:4.1.0-1]",
+    "[session_manager]") {
+  ProtocolBroker broker{{.sessions = {.maxSessionExpiry = std::chrono::seconds{1}}}};
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  Connect connect = GENERATE(true, false) ? clean("a") : persistent(version, "a", 1);
+  connect.keepAlive = 0;
+  Peer peer = join(broker, version, connect);
+  subscribe(peer, "t", 1);
+  broker.advance(std::chrono::hours{24});
+  Peer publisher = join(broker, version, "publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 1});
+  CHECK(publishes(peer) == Lines{"PUBLISH t 'x' q1 #1"});
 }
 
 }  // namespace

@@ -28,15 +28,16 @@ struct Later {
   }
 };
 
-TEST_CASE("a SUBACK has a code for each filter, in their order [v311:3.8.4-5] [v5:3.8.4-6]",
-          "[subscription_manager]") {
+TEST_CASE(
+    "a SUBACK has a code for each filter, in their order [v311:3.8.4-5] [v5:3.8.4-6] "
+    "[v311:3.10.4-5] [v5:3.11.3-1]",
+    "[subscription_manager]") {
   ProtocolBroker broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
   peer.send(subscribePacket(version, 5, {{"a", 1}, {"b/+", 0}, {"#", 2}, {"$share/g/x", 1}}));
   CHECK(said(peer) == Lines{"SUBACK #5 1 0 2 1"});
   peer.send(unsubscribePacket(version, 6, {"#", "nothing", "a", "$share/g/x", "x"}));
-  // [v311:3.10.4-5] [v5:3.11.3-1]
   CHECK(said(peer) ==
         Lines{version == Version::v5 ? "UNSUBACK #6 0 0x11 0 0 0x11" : "UNSUBACK #6"});
   CHECK(broker.metrics.value("subscriptions") == 1);
@@ -201,8 +202,10 @@ TEST_CASE("No Local on a shared subscription is a protocol error [v5:3.8.3-4]",
   CHECK(said(peer) == Lines{"DISCONNECT 0x82"});
 }
 
-TEST_CASE("subscribing anew replaces, without a gap [v311:3.8.4-3] [v5:3.8.4-3]",
-          "[subscription_manager]") {
+TEST_CASE(
+    "subscribing anew replaces, without a gap [v311:3.8.4-3] [v5:3.8.4-3] [v311:3.10.4-2] "
+    "[v5:3.10.4-2]",
+    "[subscription_manager]") {
   ProtocolBroker broker;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
@@ -215,7 +218,27 @@ TEST_CASE("subscribing anew replaces, without a gap [v311:3.8.4-3] [v5:3.8.4-3]"
   peer.send(unsubscribePacket(version, 2, {"t"}));
   said(peer);
   publish(publisher, {.topic = "t", .payload = "y", .qos = 1});
-  CHECK(said(peer) == Lines{});  // [v311:3.10.4-2] [v5:3.10.4-2]
+  CHECK(said(peer) == Lines{});
+}
+
+TEST_CASE(
+    "several filters in one packet are taken one after the other, with one answer "
+    "[v5:3.8.4-5] [v5:3.10.4-6] [v311:3.8.4-4] [v311:3.10.4-6]",
+    "[subscription_manager]") {
+  ProtocolBroker broker;
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  Peer peer = join(broker, version, "a");
+  // The second of the same filter replaces the first.
+  peer.send(subscribePacket(version, 1, {{"t", 2}, {"u", 0}, {"t", 1}}));
+  CHECK(said(peer) == Lines{"SUBACK #1 2 0 1"});
+  CHECK(broker.metrics.value("subscriptions") == 2);
+  Peer publisher = join(broker, version, "publisher");
+  publish(publisher, {.topic = "t", .payload = "x", .qos = 2});
+  CHECK(said(peer) == Lines{"PUBLISH t 'x' q1 #1"});
+  // The second of the same filter finds nothing any more.
+  peer.send(unsubscribePacket(version, 2, {"t", "t", "u"}));
+  CHECK(said(peer) == Lines{version == Version::v5 ? "UNSUBACK #2 0 0x11 0" : "UNSUBACK #2"});
+  CHECK(broker.metrics.value("subscriptions") == 0);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "middlewares/security/acl_file.hpp"
 
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 
@@ -23,7 +26,7 @@ broker::IdentityPtr user(const char* principal) {
 /// A pipeline that has these rules, and what it thinks.
 struct Rules {
   explicit Rules(std::string_view text) : file{text} {
-    broker.useNamed<AclFile>("acl", AclFile::Options{file.path()});
+    acl = &broker.useNamed<AclFile>("acl", AclFile::Options{file.path()});
   }
 
   Verdict packet(const char* principal, Action action, std::string_view topic) {
@@ -34,20 +37,19 @@ struct Rules {
         [&](std::error_code, AuthorizePacket& question) { verdict = question.verdict; });
     return verdict;
   }
-  Verdict delivery(const char* reader, std::string_view topic, const char* author = nullptr,
-                   bool retained = false) {
+  Verdict delivery(const char* who, std::string_view topic, bool asAuthor = false) {
     broker::MessageFields fields;
     fields.topic = topic;
-    if (author) fields.author = user(author);
     const broker::MessagePtr message = broker::Message::create(std::move(fields));
-    const broker::IdentityPtr who = user(reader);
-    AuthorizeDelivery question{*who, *message, retained};
+    const broker::IdentityPtr identity = user(who);
+    AuthorizeDelivery question{*identity, *message, asAuthor};
     broker.stack().run(question);
     return question.verdict;
   }
 
   TemporaryFile file;
   TestBroker broker;
+  AclFile* acl;
 };
 
 constexpr const char* kRules =
@@ -95,13 +97,64 @@ TEST_CASE("acl_file leaves to others what no rule mentions", "[acl_file]") {
   CHECK(other.calls == 1);
 }
 
-TEST_CASE("acl_file delivers a retained message only while its author may publish it",
+TEST_CASE("acl_file judges the author of a retained message by the right to publish",
           "[acl_file]") {
   Rules rules{kRules};
-  CHECK(rules.delivery("bob", "out", "alice", true).allowed());
-  CHECK(rules.delivery("bob", "out", nullptr, true).allowed());  // the broker's own
-  CHECK_FALSE(rules.delivery("bob", "in", "alice", true).allowed());
-  CHECK(rules.delivery("bob", "in", "alice", false).allowed());
+  CHECK(rules.delivery("alice", "out", true).allowed());
+  CHECK_FALSE(rules.delivery("alice", "in", true).allowed());
+  CHECK(rules.delivery("bob", "secret", true).rule == 6);
+}
+
+TEST_CASE("acl_file tells subscribing from receiving", "[acl_file]") {
+  Rules rules{"user alice\ntopic subscribe #\ntopic receive in\n"};
+  CHECK(rules.packet("alice", Action::subscribe, "#").allowed());
+  CHECK(rules.delivery("alice", "in").allowed());
+  CHECK_FALSE(rules.delivery("alice", "out").allowed());
+}
+
+TEST_CASE("acl_file reads its file again, all of it or nothing", "[acl_file]") {
+  Rules rules{kRules};
+  const auto rewrite = [&](std::string_view text) {
+    std::ofstream{rules.file.path()} << text;
+    Diagnostics found;
+    const bool good = rules.acl->reload(found);
+    CHECK(good != found.hasErrors());
+    return good;
+  };
+  CHECK(rules.packet("alice", Action::publish, "out").allowed());
+  SECTION("what was decided before counts no more") {
+    CHECK(rewrite("user alice\ntopic write new\n"));
+    CHECK_FALSE(rules.packet("alice", Action::publish, "out").allowed());
+    CHECK(rules.packet("alice", Action::publish, "new").allowed());
+  }
+  SECTION("a file with a mistake changes nothing") {
+    CHECK_FALSE(rewrite("user alice\ntopic write new\ntopic a#\n"));
+    CHECK(rules.packet("alice", Action::publish, "out").allowed());
+    CHECK_FALSE(rules.packet("alice", Action::publish, "new").allowed());
+  }
+  SECTION("a file that is gone changes nothing") {
+    std::filesystem::remove(rules.file.path());
+    Diagnostics found;
+    CHECK_FALSE(rules.acl->reload(found));
+    CHECK(rules.packet("alice", Action::publish, "out").allowed());
+  }
+  SECTION("a file that cannot be read for want of descriptors changes nothing (CVE-2017-7652)") {
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit none{0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    Diagnostics found;
+    const bool good = rules.acl->reload(found);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_FALSE(good);
+    CHECK(rules.packet("alice", Action::publish, "out").allowed());
+    CHECK_FALSE(rules.packet("alice", Action::publish, "in").allowed());
+  }
+  SECTION("an empty file allows nothing (CVE-2018-12550)") {
+    CHECK(rewrite(""));
+    CHECK_FALSE(rules.packet("alice", Action::publish, "out").allowed());
+    CHECK_FALSE(rules.packet("bob", Action::publish, "x").allowed());
+  }
 }
 
 TEST_CASE("acl_file reports what is wrong with its file", "[acl_file]") {

@@ -67,7 +67,8 @@ ReasonCode connackFor(Peer& peer) {
 
 }  // namespace
 
-TEST_CASE("authentication shows the authenticators who knocks with what", "[authentication]") {
+TEST_CASE("authentication shows the authenticators who knocks with what [original:8.11]",
+          "[authentication]") {
   Door door{[](AuthenticateConnection& login, Next, Done done) {
     CHECK(login.userName == "alice");
     CHECK(login.password == "wonder");
@@ -145,8 +146,9 @@ TEST_CASE("authentication refuses nobodies where the listener doesn't allow them
   CHECK(door.refused() == 1);
 }
 
-TEST_CASE("authentication tells a client why it is refused [v311:3.2.2-5] [v5:3.1.4-2]",
-          "[authentication]") {
+TEST_CASE(
+    "authentication tells a client why it is refused [v311:3.2.2-5] [v5:3.1.4-2] [original:8.10]",
+    "[authentication]") {
   struct Case {
     Answer answer;
     const char* v3;
@@ -270,7 +272,8 @@ TEST_CASE("authentication waits for a later answer, and the client's packets wit
   SECTION("that comes when everything is over") {}
 }
 
-TEST_CASE("authentication fails closed when an authenticator throws", "[authentication]") {
+TEST_CASE("authentication fails closed when an authenticator throws [original:8.12]",
+          "[authentication]") {
   Door door{[](AuthenticateConnection&, Next, Done) -> Flow { throw std::runtime_error{"oops"}; }};
   Peer peer = door.knock();
   CHECK(connackFor(peer) == ReasonCode::implementationSpecificError);

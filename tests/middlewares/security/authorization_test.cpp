@@ -47,16 +47,17 @@ public:
   }
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override {
     ++deliveries;
-    wasRetained = question.retained;
+    askedAboutAuthor |= question.asAuthor;
     if (fails) return next(std::make_error_code(std::errc::io_error));
-    return answer(question.verdict, reads.count(std::string{question.message.topic()}) != 0, done);
+    const auto& list = question.asAuthor ? writes : reads;
+    return answer(question.verdict, list.count(std::string{question.message.topic()}) != 0, done);
   }
 
   std::set<std::string> reads{"open", "#", "open/+"};
   std::set<std::string> writes{"open", "open/door"};
   std::vector<std::string> asked;
   std::size_t deliveries = 0;
-  bool wasRetained = false;
+  bool askedAboutAuthor = false;
   bool fails = false;
   bool defers = false;
   std::optional<Deferred> later;
@@ -167,7 +168,7 @@ TEST_CASE("a message that its author may not publish is answered and goes no fur
   CHECK(house.denied() >= 1);
 }
 
-TEST_CASE("a message that its author may publish is delivered", "[authorization]") {
+TEST_CASE("a message that its author may publish is delivered [original:8.13]", "[authorization]") {
   House house;
   Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
   reader.send(subscribeTo("#", ProtocolVersion::v311));
@@ -195,8 +196,10 @@ TEST_CASE("a message of the broker itself needs no permission", "[authorization]
   CHECK(house.judge->asked.empty());
 }
 
-TEST_CASE("what a client may not read is not delivered to it, whatever its subscriptions match",
-          "[authorization]") {
+TEST_CASE(
+    "what a client may not read is not delivered to it, whatever its subscriptions match "
+    "(CVE-2026-49186)",
+    "[authorization]") {
   House house;
   house.judge->writes.insert("secret");
   Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
@@ -225,7 +228,8 @@ TEST_CASE("what a client may not read is not delivered to it, whatever its subsc
   }
 }
 
-TEST_CASE("retained messages are judged when they are delivered", "[authorization]") {
+TEST_CASE("retained messages are judged when they are delivered (CVE-2018-12546)",
+          "[authorization]") {
   House house;
   house.judge->writes.insert("secret");
   Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
@@ -238,7 +242,38 @@ TEST_CASE("retained messages are judged when they are delivered", "[authorizatio
     if (const auto* message = std::get_if<mqtt::Publish>(&packet))
       topics.emplace_back(message->topic);
   CHECK(topics == std::vector<std::string>{"open"});
-  CHECK(house.judge->wasRetained);
+  CHECK(house.judge->askedAboutAuthor);
+}
+
+TEST_CASE("a retained message is delivered only while its author may publish it (CVE-2018-12546)",
+          "[authorization]") {
+  House house;
+  Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
+  writer.send(publish("open", Qos::atMostOnce, true));
+  house.judge->writes.erase("open");
+  Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
+  reader.send(subscribeTo("#", ProtocolVersion::v311));
+  for (const auto& packet : reader.packets())
+    CHECK_FALSE(std::holds_alternative<mqtt::Publish>(packet));
+  CHECK(house.broker.metrics.value("authorization_denied{by=\"judge:8\"}") == 1);
+}
+
+TEST_CASE("a QoS 2 message that was denied is not let through by its PUBREL (mosquitto 2.0.12)",
+          "[authorization]") {
+  House house;
+  Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
+  reader.send(subscribeTo("#", ProtocolVersion::v311));
+  house.judge->reads.insert("secret");
+  Peer writer = house.broker.connect(ProtocolVersion::v311, "writer", false);
+  reader.received();
+  writer.send(publish("secret", Qos::exactlyOnce));
+  SECTION("at once") {}
+  SECTION("after it was resumed") {
+    writer.reset();
+    writer = house.broker.connect(ProtocolVersion::v311, "writer", false);
+  }
+  writer.send(hex("62 02 00 01"));
+  CHECK(reader.received().empty());
 }
 
 TEST_CASE("a filter that may not be subscribed to is refused", "[authorization]") {
@@ -270,7 +305,8 @@ TEST_CASE("a filter that may not be subscribed to is refused", "[authorization]"
   CHECK(house.broker.context.clients() == 1);
 }
 
-TEST_CASE("subscriptions of a resumed session are judged again", "[authorization]") {
+TEST_CASE("subscriptions of a resumed session are judged again (CVE-2021-34434)",
+          "[authorization]") {
   House house;
   Peer before = house.broker.connect(ProtocolVersion::v311, "reader", false);
   before.send(subscribeTo("open", ProtocolVersion::v311));
@@ -300,7 +336,8 @@ TEST_CASE("subscriptions of a resumed session are judged again", "[authorization
   CHECK(house.judge->asked.front() == "subscribe open");
 }
 
-TEST_CASE("a will that may not be published is refused with the client", "[authorization]") {
+TEST_CASE("a will that may not be published is refused with the client (GHSA-4cmx-hrq9-c23p)",
+          "[authorization]") {
   House house;
   Peer v5 = house.broker.connectWith(withWill("secret", ProtocolVersion::v5));
   CHECK(only<mqtt::Connack>(v5).code == ReasonCode::notAuthorized);
@@ -316,7 +353,7 @@ TEST_CASE("a will that may not be published is refused with the client", "[autho
   CHECK(only<mqtt::Connack>(unlucky).code == ReasonCode::serverUnavailable);
 }
 
-TEST_CASE("a will is judged again when it is published", "[authorization]") {
+TEST_CASE("a will is judged again when it is published (GHSA-4cmx-hrq9-c23p)", "[authorization]") {
   House house;
   Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
   reader.send(subscribeTo("#", ProtocolVersion::v311));
@@ -360,7 +397,8 @@ TEST_CASE("a denial is written with who decided it, ten times a second at most",
   peer.send(publish("sec\"ret"));
   REQUIRE(lines().size() == 1);
   CHECK(lines().front() ==
-        "\"cli\\x01ent\" (user \"anonymous\") at local may not publish to \"sec\\\"ret\": judge:8");
+        "\"cli\\x01ent\" (user \"anonymous\") at local may not publish to \"sec\\\"ret\": denied "
+        "by judge:8");
   for (int i = 0; i < 40; ++i) peer.send(publish("secret"));
   CHECK(lines().size() == 10);
   house.broker.advance(std::chrono::seconds{1});

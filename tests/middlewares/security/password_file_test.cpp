@@ -3,12 +3,16 @@
 #include <chrono>
 #include <crypt.h>
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <sys/resource.h>
 
 #include <catch2/catch.hpp>
 
+#include "middlewares/protocol/connection.hpp"
 #include "middlewares/security/authentication.hpp"
 #include "tests/support/client_fixture.hpp"
+#include "tests/support/scram_client.hpp"
 #include "tests/support/temporary_file.hpp"
 
 namespace mqttstack {
@@ -122,7 +126,7 @@ TEST_CASE("password_file refuses wrong credentials [v311:3.2.2-5] [v5:3.1.4-2]",
   CHECK(door.enter("", "builder") == ReasonCode::badUserNameOrPassword);
 }
 
-TEST_CASE("password_file refuses a user name without password", "[password_file]") {
+TEST_CASE("password_file refuses a user name without password (CVE-2016-9877)", "[password_file]") {
   Door door;
   CHECK(door.enter("alice", std::nullopt) == ReasonCode::badUserNameOrPassword);
   CHECK(door.enter("mallory", std::nullopt) == ReasonCode::badUserNameOrPassword);
@@ -212,6 +216,186 @@ TEST_CASE("password_file has room for so many logins and no more", "[password_fi
   }
   // 64 wait, one is being hashed, and the thread may have got on meanwhile.
   CHECK(busy <= 80 - 64);
+}
+
+TEST_CASE("password_file reads its file again, all of it or nothing (CVE-2018-12551)",
+          "[password_file]") {
+  TemporaryFile changing{"alice:" + hashed("wonder") + "\n"};
+  TestBroker broker;
+  broker.use<Authentication>();
+  auto& file = broker.use<PasswordFile>(PasswordFile::Options{changing.path()});
+  broker.use<AcceptConnect>();
+  const auto enter = [&](const char* user, const char* password) {
+    mqtt::Connect connect;
+    connect.version = mqtt::ProtocolVersion::v5;
+    connect.clientId = "client";
+    connect.userName = user;
+    connect.password = password;
+    Peer peer = broker.connectWith(connect);
+    while (!peer.gone() && peer.client().parked()) {
+      broker.loop.await();
+      broker.run();
+    }
+    return Door::codeFor(peer);
+  };
+  CHECK(enter("alice", "wonder") == ReasonCode::success);
+
+  const auto rewrite = [&](const std::string& text) {
+    std::ofstream{changing.path()} << text;
+    Diagnostics found;
+    const bool good = file.reload(found);
+    CHECK(good != found.hasErrors());
+    return good;
+  };
+  SECTION("a new password counts at once, whatever is remembered") {
+    CHECK(rewrite("alice:" + hashed("land") + "\nbob:" + hashed("builder") + "\n"));
+    CHECK(enter("alice", "wonder") == ReasonCode::badUserNameOrPassword);
+    CHECK(enter("alice", "land") == ReasonCode::success);
+    CHECK(enter("bob", "builder") == ReasonCode::success);
+  }
+  SECTION("a file with a mistake changes nothing") {
+    CHECK_FALSE(rewrite("bob:" + hashed("builder") + "\nalice\n"));
+    CHECK(enter("alice", "wonder") == ReasonCode::success);
+    CHECK(enter("bob", "builder") == ReasonCode::badUserNameOrPassword);
+  }
+  SECTION("a file that is gone changes nothing") {
+    std::filesystem::remove(changing.path());
+    Diagnostics found;
+    CHECK_FALSE(file.reload(found));
+    CHECK(enter("alice", "wonder") == ReasonCode::success);
+  }
+  SECTION("a file that cannot be read for want of descriptors changes nothing (CVE-2017-7652)") {
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit none{0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    Diagnostics found;
+    const bool good = file.reload(found);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_FALSE(good);
+    CHECK(enter("alice", "wonder") == ReasonCode::success);
+  }
+  SECTION("an empty file lets nobody in") {
+    CHECK(rewrite(""));
+    CHECK(enter("alice", "wonder") == ReasonCode::badUserNameOrPassword);
+  }
+}
+
+TEST_CASE("password_file finishes with the entry that it began with", "[password_file]") {
+  const TemporaryFile changing{"alice:" + hashed("wonder") + "\n"};
+  TestBroker broker;
+  broker.use<Authentication>();
+  auto& file = broker.use<PasswordFile>(PasswordFile::Options{changing.path()});
+  broker.use<AcceptConnect>();
+  broker.loop.hold();
+  mqtt::Connect connect;
+  connect.clientId = "client";
+  connect.userName = "alice";
+  connect.password = "wonder";
+  Peer peer = broker.connectWith(connect);
+  std::ofstream{changing.path()} << "bob:" + hashed("builder") + "\n";
+  Diagnostics found;
+  CHECK(file.reload(found));
+  broker.loop.await();
+  broker.run();
+  // The user is gone from the file, and so from the broker.
+  CHECK(peer.closed());
+}
+
+// SCRAM-SHA-256.
+
+namespace {
+
+struct ScramDoor {
+  explicit ScramDoor(const std::string& others = {})
+      : file{"alice:" + ScramKeys::derive("wonder", "some salt", 4096).text() +
+             "\nbob:" + hashed("builder") + "\n" + others} {
+    broker.use<Connection>();
+    broker.use<Authentication>();
+    broker.use<PasswordFile>(PasswordFile::Options{file.path()});
+    broker.use<AcceptConnect>();
+  }
+
+  Peer knock(const std::string& data) {
+    mqtt::PropertyWriter properties;
+    properties.add(mqtt::PropertyId::authenticationMethod, "SCRAM-SHA-256");
+    properties.add(mqtt::PropertyId::authenticationData, data);
+    mqtt::Connect connect;
+    connect.version = mqtt::ProtocolVersion::v5;
+    connect.clientId = "client";
+    connect.properties = properties.properties();
+    return broker.connectWith(connect);
+  }
+  static void send(Peer& peer, const std::string& data) {
+    mqtt::PropertyWriter properties;
+    properties.add(mqtt::PropertyId::authenticationMethod, "SCRAM-SHA-256");
+    properties.add(mqtt::PropertyId::authenticationData, data);
+    peer.send(
+        mqtt::Packet{mqtt::Auth{ReasonCode::continueAuthentication, properties.properties()}});
+  }
+  static std::string dataOf(Peer& peer) {
+    const auto packets = peer.packets();
+    REQUIRE(packets.size() == 1);
+    const auto& auth = std::get<mqtt::Auth>(packets.front());
+    return std::string{auth.properties.text(mqtt::PropertyId::authenticationData).value()};
+  }
+  ReasonCode enter(const char* user, const char* password) {
+    test::ScramClient client{user, password};
+    Peer peer = knock(client.first());
+    send(peer, client.last(dataOf(peer)));
+    return Door::codeFor(peer);
+  }
+
+  TemporaryFile file;
+  TestBroker broker;
+};
+
+}  // namespace
+
+TEST_CASE("password_file lets in who proves by SCRAM to know the password", "[password_file]") {
+  ScramDoor door;
+  CHECK(door.enter("alice", "wonder") == ReasonCode::success);
+  CHECK(door.enter("alice", "builder") == ReasonCode::notAuthorized);
+  CHECK(door.enter("mallory", "wonder") == ReasonCode::notAuthorized);
+  // His entry is of another kind: nothing tells him from an unknown one.
+  CHECK(door.enter("bob", "builder") == ReasonCode::notAuthorized);
+}
+
+TEST_CASE("password_file is convinced by no replay of a SCRAM proof", "[password_file]") {
+  ScramDoor door;
+  test::ScramClient client{"alice", "wonder"};
+  Peer first = door.knock(client.first());
+  const std::string proof = client.last(ScramDoor::dataOf(first));
+  ScramDoor::send(first, proof);
+  CHECK(Door::codeFor(first) == ReasonCode::success);
+  Peer second = door.knock(client.first());
+  ScramDoor::dataOf(second);
+  ScramDoor::send(second, proof);
+  CHECK(Door::codeFor(second) == ReasonCode::notAuthorized);
+}
+
+TEST_CASE("password_file refuses SCRAM messages that are none", "[password_file]") {
+  ScramDoor door;
+  Peer wrong = door.knock("alice");
+  CHECK(Door::codeFor(wrong) == ReasonCode::notAuthorized);
+  Peer later = door.knock("n,,n=alice,r=x");
+  ScramDoor::dataOf(later);
+  ScramDoor::send(later, "p=AAAA");
+  CHECK(Door::codeFor(later) == ReasonCode::notAuthorized);
+}
+
+TEST_CASE("password_file verifies a plain password by SCRAM keys too", "[password_file]") {
+  ScramDoor door;
+  mqtt::Connect connect;
+  connect.clientId = "client";
+  connect.userName = "alice";
+  connect.password = GENERATE("wonder", "builder");
+  Peer peer = door.broker.connectWith(connect);
+  while (!peer.gone() && peer.client().parked()) {
+    door.broker.loop.await();
+    door.broker.run();
+  }
+  CHECK(peer.closed() == (connect.password == "builder"));
 }
 
 TEST_CASE("password_file reports what is wrong with its file", "[password_file]") {

@@ -1,6 +1,6 @@
 // MQTT.js against the daemon: one feature at one version of the protocol.
 //
-//     node mqttjs_client.js VERSION FEATURE       VERSION: 31, 311 or 5
+//     node mqttjs_client.js VERSION FEATURE [TRANSPORT]       VERSION: 31, 311 or 5; TRANSPORT: tcp, tls
 //
 // Run by run_with_daemon.py, which sets the MQTT_* variables. MQTTJS_DIRECTORY is where npm has
 // put the package.
@@ -14,7 +14,7 @@ const { createRequire } = require('node:module');
 const mqtt = createRequire(path.join(process.env.MQTTJS_DIRECTORY, 'package.json'))('mqtt');
 
 const kPatience = 15_000;
-const [version, feature] = process.argv.slice(2);
+const [version, feature, transport = 'tcp'] = process.argv.slice(2);
 const protocol = {
   31: { protocolId: 'MQIsdp', protocolVersion: 3 },
   311: { protocolVersion: 4 },
@@ -42,13 +42,17 @@ class Peer {
     const peer = new Peer();
     peer.waiting = [];
     peer.messages = [];
-    peer.client = mqtt.connect(url ?? `mqtt://localhost:${process.env.MQTT_PORT}`, {
-      clientId, reconnectPeriod: 0, ...protocol, ...session, ...options,
+    const [server, trust] = transport === 'tls'
+      ? [`mqtts://localhost:${process.env.MQTT_TLS_PORT}`, { ca: certificate('ca.crt') }]
+      : [`mqtt://localhost:${process.env.MQTT_PORT}`, {}];
+    peer.client = mqtt.connect(url ?? server, {
+      clientId, reconnectPeriod: 0, ...protocol, ...session, ...trust, ...options,
     });
     peer.client.on('message', (topic, payload, packet) => {
+      const message = { ...packet, topic };  // the packet may have an alias only
       const next = peer.waiting.shift();
-      if (next) next(packet);
-      else peer.messages.push(packet);
+      if (next) next(message);
+      else peer.messages.push(message);
     });
     peer.connack = await within(new Promise((resolve, reject) => {
       peer.client.once('connect', resolve);
@@ -165,15 +169,6 @@ const features = {
     assert.deepStrictEqual(received.sort((a, b) => a - b), [...Array(30).keys()]);
   },
 
-  async tls() {
-    const peer = await Peer.open('peer', {
-      url: `mqtts://localhost:${process.env.MQTT_TLS_PORT}`, ca: certificate('ca.crt'),
-    });
-    await peer.subscribe('t', 2);
-    await peer.publish('t', 'secret', { qos: 2 });
-    await peer.expect('t', 'secret', { qos: 2 });
-  },
-
   async mutual_tls() {
     const url = `mqtts://localhost:${process.env.MQTT_MUTUAL_TLS_PORT}`;
     const ca = certificate('ca.crt');
@@ -184,6 +179,24 @@ const features = {
     await peer.subscribe('t', 1);
     await peer.publish('t', 'secret', { qos: 1 });
     await peer.expect('t', 'secret', { qos: 1 });
+  },
+
+  // MQTT 5: topics are sent once, and by their aliases from then on, in both directions.
+  async aliases() {
+    const subscriber = await Peer.open('subscriber', { properties: { topicAliasMaximum: 2 } });
+    const raw = [];
+    subscriber.client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'publish') raw.push(packet.properties?.topicAlias);
+    });
+    await subscriber.subscribe('a/+/topic', 1);
+    const publisher = await Peer.open('publisher', {
+      autoUseTopicAlias: true, autoAssignTopicAlias: true,
+    });
+    assert.ok(publisher.connack.properties.topicAliasMaximum > 0);
+    const topics = ['a/long/topic', 'a/short/topic', 'a/third/topic', 'a/long/topic', 'a/short/topic'];
+    for (const topic of topics) await publisher.publish(topic, topic, { qos: 1 });
+    for (const topic of topics) await subscriber.expect(topic, topic, { qos: 1 });
+    assert.deepStrictEqual(raw, [1, 2, undefined, 1, 2]);
   },
 
   // MQTT 5: what a request and its answer need, and No Local.

@@ -1,9 +1,11 @@
 #include "tests/scenario/support/daemon.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fcntl.h>
 #include <fstream>
@@ -41,13 +43,54 @@ struct Child {
   int output = -1;
 };
 
+constexpr int kFirstPassed = 3;
+/// Beyond what any test has open.
+constexpr int kParking = 900;
+
+/// The environment of a child. What names its process is filled in when there is one.
+class Environment {
+public:
+  explicit Environment(const Launch& launch) {
+    for (char** each = environ; *each; ++each) all_.emplace_back(*each);
+    all_.insert(all_.end(), launch.environment.begin(), launch.environment.end());
+    if (!launch.sockets.empty()) {
+      all_.push_back("LISTEN_FDS=" + std::to_string(launch.sockets.size()));
+      all_.push_back("LISTEN_PID=" + std::string(20, '\0'));
+      pid_ = all_.back().data() + std::strlen("LISTEN_PID=");
+    }
+    for (std::string& each : all_) pointers_.push_back(each.data());
+    pointers_.push_back(nullptr);
+  }
+  /// Called by the child, where nothing may be allocated.
+  char** get() {
+    if (pid_) *std::to_chars(pid_, pid_ + 19, getpid()).ptr = '\0';
+    return pointers_.data();
+  }
+
+private:
+  std::vector<std::string> all_;
+  std::vector<char*> pointers_;
+  char* pid_ = nullptr;
+};
+
+/// First out of the way, since they may stand in each other's.
+void passSockets(const std::vector<int>& sockets) {
+  const int count = static_cast<int>(sockets.size());
+  for (int i = 0; i < count; ++i) dup2(sockets[static_cast<std::size_t>(i)], kParking + i);
+  for (int i = 0; i < count; ++i) {
+    dup2(kParking + i, kFirstPassed + i);
+    close(kParking + i);
+  }
+}
+
 /// Starts the program with its two outputs on one pipe. It dies with the test.
-Child spawn(const std::vector<std::string>& arguments) {
+Child spawn(const std::vector<std::string>& arguments, const Launch& launch) {
   const std::string path = program();
   std::vector<char*> argv{const_cast<char*>(path.c_str())};
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
+  Environment environment{launch};
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
   const pid_t pid = fork();
@@ -56,7 +99,8 @@ Child spawn(const std::vector<std::string>& arguments) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);
-    execv(path.c_str(), argv.data());
+    passSockets(launch.sockets);
+    execve(path.c_str(), argv.data(), environment.get());
     _exit(127);
   }
   close(ends[1]);
@@ -130,6 +174,11 @@ DaemonProcess::DaemonProcess(std::string_view config, const std::filesystem::pat
   awaitListeners(countListeners(config));
 }
 
+DaemonProcess::DaemonProcess(std::string_view config, const Launch& launch) {
+  start(own_.write("mqtt-stackd.toml", config), launch);
+  awaitListeners(countListeners(config));
+}
+
 DaemonProcess::~DaemonProcess() {
   signal(SIGKILL);
   reap();
@@ -138,15 +187,17 @@ DaemonProcess::~DaemonProcess() {
   if (std::uncaught_exceptions() > 0) std::cerr << "--- log of the daemon\n" << log_ << "---\n";
 }
 
-void DaemonProcess::start(const std::filesystem::path& config) {
-  const Child child = spawn({"run", "--config", config.string()});
+void DaemonProcess::start(const std::filesystem::path& config, const Launch& launch) {
+  const Child child = spawn({"run", "--config", config.string()}, launch);
+  config_ = config;
   pid_ = child.pid;
   output_ = child.output;
   reader_ = std::thread([this] { readLog(); });
 }
 
 void DaemonProcess::readLog() {
-  static const std::regex kListening(R"re(listener "([^"]+)": listening on (\S+):(\d+))re");
+  static const std::regex kListening(
+      R"re(listener "([^"]+)": listening on (\S+?)(?::(\d+))?[ ,])re");
   std::string line;
   char buffer[4096];
   for (;;) {
@@ -165,7 +216,8 @@ void DaemonProcess::readLog() {
         continue;
       }
       if (std::smatch match; std::regex_search(line, match, kListening)) {
-        listeners_[match[1]] = {match[2], static_cast<std::uint16_t>(std::stoi(match[3]))};
+        const int port = match[3].matched ? std::stoi(match[3]) : 0;
+        listeners_[match[1]] = {match[2], static_cast<std::uint16_t>(port)};
         changed_.notify_all();
       }
       line.clear();
@@ -243,8 +295,8 @@ void DaemonProcess::reap() {
   exitCode_ = exitCodeOf(status);
 }
 
-CommandResult runDaemon(const std::vector<std::string>& arguments) {
-  const Child child = spawn(arguments);
+CommandResult runDaemon(const std::vector<std::string>& arguments, const Launch& launch) {
+  const Child child = spawn(arguments, launch);
   CommandResult result;
   const auto deadline = std::chrono::steady_clock::now() + kEndPatience;
   while (readSome(child.output, deadline, result.output)) {

@@ -15,8 +15,17 @@ namespace mqttstack {
 
 /// Where a listener of the daemon under test waits.
 struct Endpoint {
+  /// IPv4, IPv6 in brackets, or the path of a Unix socket.
   std::string address;
   std::uint16_t port = 0;
+};
+
+/// What a service manager gives a process that it starts.
+struct Launch {
+  /// "NAME=value", beside what the test itself has.
+  std::vector<std::string> environment{};
+  /// Become descriptors 3, 4, … with LISTEN_FDS and LISTEN_PID that say so.
+  std::vector<int> sockets{};
 };
 
 /// A directory of its own under the system's temporary one, removed with everything in it.
@@ -56,6 +65,7 @@ public:
                          const std::vector<File>& files = {});
   /// Runs in `directory`, which the caller has filled and which outlives the process.
   DaemonProcess(std::string_view config, const std::filesystem::path& directory);
+  DaemonProcess(std::string_view config, const Launch& launch);
   ~DaemonProcess();
   DaemonProcess(const DaemonProcess&) = delete;
   DaemonProcess& operator=(const DaemonProcess&) = delete;
@@ -64,6 +74,8 @@ public:
   [[nodiscard]] Endpoint endpoint(const std::string& listener = "") const;
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] std::string log() const;
+  /// What it was started with.
+  [[nodiscard]] const std::filesystem::path& configFile() const { return config_; }
   [[nodiscard]] bool running();
   /// Resident memory in KiB, as the kernel counts it. 0 under a sanitizer, which
   /// keeps what is freed: limits of memory are not judged there.
@@ -74,12 +86,13 @@ public:
   int wait();
 
 private:
-  void start(const std::filesystem::path& config);
+  void start(const std::filesystem::path& config, const Launch& launch = {});
   void readLog();
   void reap();
   void awaitListeners(std::size_t count);
 
   TemporaryDirectory own_;
+  std::filesystem::path config_;
   pid_t pid_ = -1;
   int exitCode_ = -1;
   int output_ = -1;
@@ -100,6 +113,7 @@ struct CommandResult {
 
 /// Runs the program under test with `arguments` until it ends. Ten seconds are the limit: it is
 /// killed then and the exit code is 137.
-[[nodiscard]] CommandResult runDaemon(const std::vector<std::string>& arguments);
+[[nodiscard]] CommandResult runDaemon(const std::vector<std::string>& arguments,
+                                      const Launch& launch = {});
 
 }  // namespace mqttstack

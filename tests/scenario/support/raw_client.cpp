@@ -4,12 +4,14 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -32,13 +34,43 @@ using Clock = std::chrono::steady_clock;
   throw std::runtime_error(what + ": " + text);
 }
 
-sockaddr_in addressOf(const std::string& address, std::uint16_t port) {
-  sockaddr_in result{};
-  result.sin_family = AF_INET;
-  result.sin_port = htons(port);
-  if (inet_pton(AF_INET, address.c_str(), &result.sin_addr) != 1) {
-    throw std::runtime_error("not an IPv4 address: " + address);
+/// An IPv4 address, an IPv6 address in brackets, or the path of a Unix socket.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+SocketAddress addressOf(const std::string& address, std::uint16_t port) {
+  SocketAddress result;
+  const auto keep = [&result](const auto& typed) {
+    std::memcpy(&result.storage, &typed, sizeof typed);
+    result.size = sizeof typed;
+  };
+  if (address.starts_with('/')) {
+    sockaddr_un local{};
+    local.sun_family = AF_UNIX;
+    address.copy(local.sun_path, sizeof local.sun_path - 1);
+    keep(local);
+    return result;
   }
+  if (address.starts_with('[')) {
+    sockaddr_in6 six{};
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(port);
+    if (inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &six.sin6_addr) == 1) {
+      keep(six);
+      return result;
+    }
+  }
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(port);
+  if (inet_pton(AF_INET, address.c_str(), &four.sin_addr) != 1) {
+    throw std::runtime_error("not an address: " + address);
+  }
+  keep(four);
   return result;
 }
 
@@ -111,7 +143,8 @@ RawClient::~RawClient() { drop(); }
 void RawClient::open(const Endpoint& server, const std::string& localAddress) {
   static const auto ignored = std::signal(SIGPIPE, SIG_IGN);
   static_cast<void>(ignored);
-  socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto remote = addressOf(server.address, server.port);
+  socket_ = socket(remote.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket_ < 0) fail("socket");
   const int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -119,12 +152,9 @@ void RawClient::open(const Endpoint& server, const std::string& localAddress) {
     if (!localAddress.empty()) {
       setsockopt(socket_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
       const auto local = addressOf(localAddress, 0);
-      if (bind(socket_, reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0) fail("bind");
+      if (bind(socket_, local.get(), local.size) != 0) fail("bind");
     }
-    const auto remote = addressOf(server.address, server.port);
-    if (::connect(socket_, reinterpret_cast<const sockaddr*>(&remote), sizeof remote) != 0) {
-      fail("connect");
-    }
+    if (::connect(socket_, remote.get(), remote.size) != 0) fail("connect");
     if (fcntl(socket_, F_SETFL, O_NONBLOCK) != 0) fail("fcntl");
   } catch (...) {
     close(socket_);

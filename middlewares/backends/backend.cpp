@@ -1,0 +1,364 @@
+#include "middlewares/backends/backend.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/mqtt/text.hpp"
+#include "core/stack/stack.hpp"
+
+namespace mqttstack {
+
+using mqtt::ReasonCode;
+
+namespace {
+
+/// Sessions that are ended, and retained messages that are looked at, before the
+/// loop gets its turn.
+constexpr std::size_t kSweepSlice = 256;
+/// The same for messages that wait for sessions.
+constexpr std::size_t kMessageSlice = 4096;
+constexpr std::chrono::seconds kSweepInterval{1};
+/// The same while there is more to look through than was looked at.
+constexpr std::chrono::milliseconds kBusySweepInterval{20};
+
+}  // namespace
+
+Backend::Backend(Setup& setup, const BackendLimits& limits)
+    : Middleware{setup},
+      sessionCount_{setup.metrics.counter("sessions", "sessions kept, connected or not")},
+      drops_{setup.metrics},
+      limits_{limits},
+      subscriptionCount_{setup.metrics.counter("subscriptions", "subscriptions of all sessions")},
+      retainedCount_{setup.metrics.counter("retained_messages", "retained messages")},
+      queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")},
+      queuedBytes_{
+          setup.metrics.counter("queued_bytes", "memory of the messages that wait for sessions")},
+      fanOut_{setup.scheduler, setup.loop} {}
+
+Backend::~Backend() { Backend::stop(); }
+
+void Backend::stop() {
+  fanOut_.clear();
+  sessions_.forEach([this](broker::Session& session) { index_.removeSession(session); });
+  swept_.clear();
+  retained_.clear();
+}
+
+// Sessions.
+
+Flow Backend::on(OpenSession& open, Next next, Done) {
+  Client& client = open.client;
+  broker::SessionPtr session = sessions_.find(open.clientId);
+  if (session && !session->belongsTo(*client.identity())) {
+    log().warning("{} asked for the session of user \"{}\", and was refused", client.describe(),
+                  mqtt::printable(session->owner()->principal()));
+    return next(ReasonCode::clientIdentifierNotValid);
+  }
+  if (session && session->connected()) {  // [v5:3.1.4-3] [v311:3.1.4-2]
+    Client& old = *session->client();
+    CloseClient close{old, ReasonCode::sessionTakenOver};
+    old.stack().run(close);
+    SuspendSession suspend{*session, old};
+    old.stack().run(suspend);
+    if (session->ended()) session.reset();
+  }
+  if (session && open.cleanStart) {  // [v5:3.1.2-4] [v311:3.1.2-6]
+    end(*session);
+    session.reset();
+  }
+  open.present = session != nullptr;
+  if (!session) {
+    session = sessions_.create(open.clientId, client.identity());  // [v5:3.1.2-6]
+    sessionCount_.add();
+  }
+  session->setExpiryInterval(open.expiryInterval);
+  sessions_.attach(*session, client, client.stack(), client.identity());
+  broker::TopicIndex::sessionConnected(*session);
+  open.session = std::move(session);
+  return next();
+}
+
+Flow Backend::on(SuspendSession& suspend, SyncNext next, Done) {
+  broker::Session& session = suspend.session;
+  if (session.client() != &suspend.client || session.ended()) return next();
+  sessions_.detach(session, scheduler().now());
+  if (session.persistent()) {
+    session.releaseIdleMemory();
+    planExpiry();
+  } else {
+    end(session);  // [v5:4.1.0-2] [v311:3.1.2-6]
+  }
+  return next();
+}
+
+void Backend::end(broker::Session& session) {
+  const broker::SessionPtr pin{&session};
+  SessionEnded ended{session};
+  stackOf(session).run(ended);
+  ending(session);
+  subscribed(-static_cast<std::int64_t>(index_.removeSession(session)));
+  if (sessions_.remove(session)) sessionCount_.add(-1);
+  if (!session.queueEmpty()) {
+    uncount(session.queue().size(), session.queue().bytes());
+    session.queue().clear();
+  }
+}
+
+void Backend::planExpiry() {
+  const TimePoint next = sessions_.nextExpiry();
+  if (next == TimePoint::max()) return expiryTimer_.cancel();
+  if (expiryTimer_.running() && expiryTimer_.deadline() <= next) return;
+  scheduler().start(expiryTimer_, std::max(next - scheduler().now(), Duration::zero()));
+}
+
+/// Ends the sessions whose time has come, in slices, by sessions and by what waits
+/// for them.
+void Backend::endExpired() {
+  std::size_t messages = 0;
+  for (std::size_t i = 0; i < kSweepSlice && messages < kMessageSlice; ++i) {
+    const auto endOne = [&](const broker::SessionPtr& session) {
+      log().info("the session of \"{}\" has expired", mqtt::printable(session->clientId()));
+      if (const auto* queue = session->queueIfAny()) messages += queue->size();
+      end(*session);
+    };
+    if (sessions_.expired(scheduler().now(), endOne, 1) == 0) break;
+  }
+  planExpiry();
+}
+
+// Subscriptions.
+
+Flow Backend::on(SubscribeTopic& subscribe, Next next, Done) {
+  if (subscribe.refused()) return next();
+  // It waited so long that the session has gone to another connection, or is over.
+  if (subscribe.session.client() != &subscribe.client) return next(ReasonCode::sessionTakenOver);
+  mqtt::SubscriptionOptions options = subscribe.options;
+  options.qos = subscribe.grantedQos();  // [v5:3.8.4-8]
+  subscribe.existed =
+      index_.subscribe(subscribe.filter, subscribe.session, options, subscribe.identifier);
+  if (!subscribe.existed) subscribed(1);
+  return next();
+}
+
+Flow Backend::on(UnsubscribeTopic& unsubscribe, Next next, Done) {
+  if (unsubscribe.session.client() != &unsubscribe.client)
+    return next(ReasonCode::sessionTakenOver);
+  if (index_.unsubscribe(unsubscribe.filter, unsubscribe.session)) {
+    unsubscribe.code = ReasonCode::success;
+    subscribed(-1);
+  }
+  return next();
+}
+
+// What is stored of a session is what it has: both are the same table here.
+
+Flow Backend::on(StoreSubscription& store, Next next, Done) {
+  if (store.session.ended()) return next(ReasonCode::sessionTakenOver);
+  if (!index_.subscribe(store.filter, store.session, store.options, store.identifier))
+    subscribed(1);
+  return next();
+}
+
+Flow Backend::on(RemoveSubscription& remove, Next next, Done) {
+  if (index_.unsubscribe(remove.filter, remove.session)) subscribed(-1);
+  return next();
+}
+
+Flow Backend::on(ClearSubscriptions& clear, Next next, Done) {
+  subscribed(-static_cast<std::int64_t>(index_.removeSession(clear.session)));
+  return next();
+}
+
+Flow Backend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
+  index_.forEachSubscription(
+      lookup.session, [&](std::string_view filter, const broker::SubscriptionDetails& details) {
+        lookup.subscriptions.push_back({std::string{filter}, details.options, details.identifier});
+      });
+  return next();
+}
+
+// Messages.
+
+Flow Backend::on(RelayMessage& relay, Next next, Done) {
+  return relayInSlices(relay, next);
+}
+
+Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {
+  broker::Session& session = store.session;
+  if (const std::size_t bytes = store.delivery.bytes();
+      !fits(session, bytes) && !makeRoom(session, bytes)) {
+    if (limits_.overflow == Overflow::reject) fanOut_.reject();
+    store.reason = DropReason::queueFull;
+    return next();
+  }
+  if (session.durable()) queued(session, store.delivery);
+  add(session, std::move(store.delivery));
+  store.stored = true;
+  return next();
+}
+
+bool Backend::fits(const broker::Session& session, std::size_t bytes) const noexcept {
+  const broker::DeliveryQueue* queue = session.queueIfAny();
+  const auto all = static_cast<std::uint64_t>(queuedCount_.value);
+  const auto allBytes = static_cast<std::uint64_t>(queuedBytes_.value);
+  return (queue ? queue->size() : 0) < limits_.maxQueuedMessages &&
+         (queue ? queue->bytes() : 0) + bytes <= limits_.maxQueuedBytes.count &&
+         all < limits_.maxAllQueuedMessages && allBytes + bytes <= limits_.maxAllQueuedBytes.count;
+}
+
+/// Drops what the policy allows of what waits for the session, QoS 0 first. False
+/// if that is not enough; then it drops none but QoS 0.
+bool Backend::makeRoom(broker::Session& session, std::size_t bytes) {
+  broker::DeliveryQueue& queue = session.queue();
+  while (!fits(session, bytes)) {
+    std::optional<broker::Delivery> dropped = queue.dropNewestQos0();
+    if (!dropped) {
+      if (limits_.overflow != Overflow::dropOldest || queue.empty() ||
+          bytes > limits_.maxQueuedBytes.count)
+        return false;
+      dropped = queue.popFront();
+    }
+    drop(session, *dropped, DropReason::queueFull);
+  }
+  return true;
+}
+
+/// A delivery has been taken off the queue, and nobody gets it.
+void Backend::drop(broker::Session& session, const broker::Delivery& delivery, DropReason reason) {
+  uncount(1, delivery.bytes());
+  if (session.durable()) removed(session, delivery);
+  drops_.drop(stackOf(session), session, *delivery.message, reason);
+}
+
+void Backend::add(broker::Session& session, broker::Delivery delivery) {
+  queuedCount_.add();
+  queuedBytes_.add(static_cast<std::int64_t>(delivery.bytes()));
+  if (delivery.message->expires() && !session.swept()) {
+    session.setSwept(true);
+    swept_.emplace_back(&session);
+    planSweep();
+  }
+  session.queue().push(std::move(delivery));
+}
+
+void Backend::uncount(std::size_t messages, std::size_t bytes) noexcept {
+  queuedCount_.add(-static_cast<std::int64_t>(messages));
+  queuedBytes_.add(-static_cast<std::int64_t>(bytes));
+}
+
+void Backend::restore(broker::Session& session, broker::Delivery delivery) {
+  add(session, std::move(delivery));
+}
+
+void Backend::dropQueued(broker::Session& session, DropReason reason,
+                         const std::function<bool(const broker::Delivery&)>& condition) {
+  if (session.queueEmpty()) return;
+  std::vector<broker::Delivery> dropped;
+  session.queue().removeIf([&](const broker::Delivery& delivery) {
+    const bool removes = condition(delivery);
+    if (removes) dropped.push_back(delivery);
+    return removes;
+  });
+  for (const broker::Delivery& delivery : dropped) drop(session, delivery, reason);
+}
+
+Flow Backend::on(LookupOfflineMessages& lookup, SyncNext next, Done) {
+  if (!lookup.session.queueEmpty()) lookup.next = &lookup.session.queue().front();
+  return next();
+}
+
+Flow Backend::on(RemoveOfflineMessages& remove, SyncNext next, Done) {
+  for (std::size_t i = 0; i < remove.count && !remove.session.queueEmpty(); ++i)
+    uncount(1, remove.session.queue().popFront().bytes());
+  return next();
+}
+
+Flow Backend::on(ClearOfflineMessages& clear, SyncNext next, Done) {
+  if (clear.session.queueEmpty()) return next();
+  broker::DeliveryQueue& queue = clear.session.queue();
+  if (clear.session.durable())
+    for (std::size_t i = 0; i < queue.size(); ++i) removed(clear.session, queue[i]);
+  uncount(queue.size(), queue.bytes());
+  queue.clear();
+  return next();
+}
+
+// Retained.
+
+Flow Backend::on(StoreRetainedMessage& store, SyncNext next, Done) {
+  const broker::Message& message = *store.message;
+  if (!mayRetain(message)) {
+    if (!std::exchange(retainedFullTold_, true))
+      log().warning(
+          "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "
+          "already; raise max_retained_messages or max_retained_bytes",
+          mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
+    return next(ReasonCode::quotaExceeded);
+  }
+  retained_.store(store.message);
+  countRetained();
+  if (message.expires()) planSweep();
+  return next();
+}
+
+/// Whether the limits allow it. What takes the place of another message counts
+/// for what it is larger.
+bool Backend::mayRetain(const broker::Message& message) const {
+  if (message.payload().empty()) return true;
+  const broker::MessagePtr former = retained_.find(message.topic(), scheduler().now());
+  if (!former && retained_.size() >= limits_.maxRetainedMessages) return false;
+  const std::size_t freed = former ? former->footprint() : 0;
+  return message.footprint() <= freed ||
+         retained_.bytes() - freed + message.footprint() <= limits_.maxRetainedBytes.count;
+}
+
+Flow Backend::on(LookupRetainedMessages& lookup, SyncNext next, Done) {
+  if (!retained_.empty()) lookup.cursors.emplace_back(retained_, lookup.filter);
+  return next();
+}
+
+// What has expired goes, also if nobody asks for it.
+
+void Backend::planSweep() {
+  if (!sweepTimer_.running()) scheduler().start(sweepTimer_, kSweepInterval);
+}
+
+void Backend::sweep() {
+  retained_.removeExpired(scheduler().now(), kSweepSlice);
+  countRetained();
+  const bool more = sweepQueues();
+  if (more)
+    scheduler().start(sweepTimer_, kBusySweepInterval);
+  else if (!retained_.empty() || !swept_.empty())
+    planSweep();
+}
+
+/// Looks through the queues of a few sessions, and of others the next time. True
+/// if it did not come round to all of them.
+bool Backend::sweepQueues() {
+  const TimePoint now = scheduler().now();
+  std::size_t messages = 0;
+  std::size_t left = swept_.size();
+  for (; left > 0 && messages < kMessageSlice; --left) {
+    const broker::SessionPtr session = std::move(swept_.front());
+    swept_.pop_front();
+    session->setSwept(false);
+    if (session->ended() || session->queueEmpty()) continue;
+    messages += session->queue().size();
+    bool expiring = false;
+    dropQueued(*session, DropReason::expired, [&](const broker::Delivery& delivery) {
+      expiring = expiring || delivery.message->expires();
+      return delivery.message->expired(now);
+    });
+    if (!expiring) continue;
+    session->setSwept(true);
+    swept_.push_back(session);
+  }
+  return left != 0;
+}
+
+void Backend::countRetained() noexcept {
+  retainedCount_.value = static_cast<std::int64_t>(retained_.size());
+}
+
+}  // namespace mqttstack

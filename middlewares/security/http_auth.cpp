@@ -1,0 +1,358 @@
+#include "middlewares/security/http_auth.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+#include "core/mqtt/text.hpp"
+#include "core/mqtt/topic.hpp"
+#include "core/mqtt/utf8.hpp"
+#include "core/net/peer_info.hpp"
+#include "core/util/metrics.hpp"
+#include "middlewares/security/option_file.hpp"
+
+namespace mqttstack {
+
+using mqtt::ReasonCode;
+using nlohmann::json;
+
+namespace {
+
+/// What every question says of whom it is about.
+json describe(const char* action, const broker::Identity& who) {
+  return {{"action", action},
+          {"client_id", who.clientId()},
+          {"address", who.address()},
+          {"listener", who.listener()}};
+}
+
+const char* nameOf(Action action) {
+  return action == Action::publish ? "publish" : action == Action::subscribe ? "subscribe" : "will";
+}
+
+}  // namespace
+
+/// One question on its way to the service. What it is about is looked at only
+/// while the walk waits for `answer`.
+class HttpAuth::Question final : public Job {
+public:
+  using Settle = std::function<Flow(const std::optional<Answer>&, TimePoint asked)>;
+
+  Question(HttpAuth& middleware, const std::string& url, std::string text, const Digest& digest,
+           Settle settle, Deferred deferred)
+      : middleware_{middleware},
+        url_{url},
+        text_{std::move(text)},
+        digest_{digest},
+        settle_{std::move(settle)},
+        deferred_{std::move(deferred)},
+        asked_{middleware.scheduler().now()} {}
+  ~Question() override { OPENSSL_cleanse(text_.data(), text_.size()); }
+
+  void run() noexcept override {
+    reply_ = postJson(url_, text_, middleware_.http_, middleware_.stopping_);
+    answer_ = read(reply_);
+  }
+  void finish() override {
+    if (answer_) {
+      middleware_.remember(digest_, *answer_, asked_);
+    } else {
+      middleware_.failures_.add();
+      if (middleware_.lines_.admits(middleware_.scheduler().now(), middleware_.log()))
+        middleware_.log().warning("{} gave no answer: {}", url_, trouble());
+    }
+    deferred_.settleWith([this] { return settle_(answer_, asked_); });
+  }
+  void refuse() override {
+    middleware_.failures_.add();
+    deferred_.settleWith([this] { return settle_(std::nullopt, asked_); });
+  }
+
+private:
+  std::string trouble() const {
+    if (reply_.status == 0) return mqtt::printable(reply_.error);
+    return "status " + std::to_string(reply_.status) +
+           (reply_.status == 200 ? ", but no JSON object with a \"result\"" : "");
+  }
+
+  HttpAuth& middleware_;
+  const std::string& url_;
+  std::string text_;
+  Digest digest_;
+  Settle settle_;
+  Deferred deferred_;
+  TimePoint asked_;
+  HttpReply reply_;
+  std::optional<Answer> answer_;
+};
+
+void HttpAuth::Options::declare(OptionTable<Options>& table) {
+  table.add("authenticate_url", &Options::authenticateUrl,
+            "Where logins are asked about; empty: not at all.");
+  table.add("authorize_url", &Options::authorizeUrl,
+            "Where publishing and subscribing is asked about; empty: not at all.");
+  table.add("timeout", &Options::timeout, "How long an answer may take.")
+      .range(std::chrono::milliseconds{10}, std::chrono::minutes{1});
+  table.add("cache", &Options::cache, "How long an answer is remembered; 0 for not at all.")
+      .range(TimeSpan{0}, std::chrono::hours{1});
+  table.addChoice("on_error", &Options::onError,
+                  {{"deny", OnError::deny}, {"allow", OnError::allow}},
+                  "What counts when the service gives no answer.");
+  table.add("ca_file", &Options::caFile,
+            "The certificates (PEM) that vouch for the service; empty: those that the system "
+            "trusts.");
+  table.add("authorization_file", &Options::authorizationFile,
+            "A file whose line is sent as the header Authorization, such as \"Bearer …\".");
+  table.add("threads", &Options::threads, "How many questions are asked at the same time.")
+      .range(1, 256);
+  table
+      .add("queue", &Options::queue,
+           "How many questions may wait, addresses in turn. Beyond that the service counts as one "
+           "that gives no answer.")
+      .range(1, 100'000);
+}
+
+HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostics)
+    : Middleware{setup},
+      options_{options},
+      http_{options.timeout, options.caFile.string(), {}},
+      failures_{
+          setup.metrics.counter("http_auth_failures", "questions that the service did not answer")},
+      worker_{setup.loop, options.queue, options.threads} {
+  if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
+    diagnostics.error("OpenSSL has no random numbers");
+  if (options.authenticateUrl.empty() && options.authorizeUrl.empty())
+    diagnostics.error("there is no service to ask", "give authenticate_url or authorize_url");
+  check("authenticate_url", options.authenticateUrl, diagnostics);
+  check("authorize_url", options.authorizeUrl, diagnostics);
+  if (options.onError == OnError::allow)
+    diagnostics.warningAt("on_error",
+                          "everybody is let in, and may do everything, while the service is down");
+  if (!options.caFile.empty()) readOptionFile("ca_file", options.caFile, diagnostics);
+  if (options.authorizationFile.empty()) return;
+  if (auto text = readOptionFile("authorization_file", options.authorizationFile, diagnostics)) {
+    warnIfPublic("authorization_file", options.authorizationFile, diagnostics);
+    http_.authorization = text->substr(0, text->find_first_of("\r\n"));
+  }
+}
+
+HttpAuth::~HttpAuth() { OPENSSL_cleanse(key_.data(), key_.size()); }
+
+void HttpAuth::check(const char* option, const std::string& url, Diagnostics& diagnostics) const {
+  if (url.empty()) return;
+  const UrlKind kind = kindOfUrl(url);
+  if (kind == UrlKind::invalid)
+    diagnostics.errorAt(option, "\"" + mqtt::printable(url) + "\" is no URL that can be used",
+                        "for example: https://auth.example.org/mqtt, without user and password");
+  if (kind == UrlKind::httpRemote)
+    diagnostics.warningAt(option, "what is asked goes over the network in the clear",
+                          "use https://");
+}
+
+void HttpAuth::start(Diagnostics&) {
+  stopping_ = false;
+  worker_.start();
+}
+
+void HttpAuth::stop() {
+  stopping_ = true;
+  worker_.stop();
+}
+
+std::optional<HttpAuth::Answer> HttpAuth::read(const HttpReply& reply) {
+  Answer answer;
+  if (reply.status == 401 || reply.status == 403) {
+    answer.opinion = Opinion::deny;
+    return answer;
+  }
+  if (reply.status != 200) return std::nullopt;
+  const json body = json::parse(reply.body, nullptr, false);
+  if (!body.is_object()) return std::nullopt;
+  const auto result = body.find("result");
+  if (result == body.end()) return std::nullopt;
+  if (*result == "allow")
+    answer.opinion = Opinion::allow;
+  else if (*result == "deny")
+    answer.opinion = Opinion::deny;
+  else if (*result != "ignore")
+    return std::nullopt;
+
+  if (const auto user = body.find("user"); user != body.end()) {
+    if (!user->is_string()) return std::nullopt;
+    answer.user = user->get<std::string>();
+  }
+  if (const auto groups = body.find("groups"); groups != body.end()) {
+    if (!groups->is_array()) return std::nullopt;
+    for (const json& group : *groups) {
+      if (!group.is_string()) return std::nullopt;
+      answer.groups.push_back(group.get<std::string>());
+    }
+  }
+  if (const auto seconds = body.find("expires_in"); seconds != body.end()) {
+    constexpr std::uint64_t kLongest = 1'000'000'000;
+    if (!seconds->is_number_unsigned()) return std::nullopt;
+    answer.expiresIn = std::chrono::seconds{std::min(seconds->get<std::uint64_t>(), kLongest)};
+  }
+  return answer;
+}
+
+template <class Callback>
+Flow HttpAuth::ask(Callback& callback, const std::string& url, std::string text, Next next,
+                   Done done) {
+  const Digest digest = digestOf(text);
+  if (const Remembered* known = recall(digest)) {
+    OPENSSL_cleanse(text.data(), text.size());
+    return conclude(callback, known->answer, known->asked, next, done);
+  }
+  return next.defer([&](Deferred deferred) {
+    worker_.submit(
+        callback.identity.address(),
+        std::make_unique<Question>(
+            *this, url, std::move(text), digest,
+            [this, &callback, next](const std::optional<Answer>& answer, TimePoint asked) {
+              return answer ? conclude(callback, *answer, asked, next, Done{})
+                            : failed(callback, next, Done{});
+            },
+            std::move(deferred)));
+  });
+}
+
+// Who it is.
+
+Flow HttpAuth::on(AuthenticateConnection& login, Next next, Done done) {
+  if (options_.authenticateUrl.empty()) return next();
+  json question = describe("authenticate", login.identity);
+  if (login.userName) question["user"] = *login.userName;
+  if (login.password) {
+    // JSON has no bytes; a password that is no text is nobody's.
+    if (!mqtt::isValidUtf8(*login.password)) {
+      login.verdict.deny(name(), ReasonCode::badUserNameOrPassword);
+      return done();
+    }
+    question["password"] = *login.password;
+  }
+  if (login.certificate) question["certificate_name"] = login.identity.certificateName();
+  return ask(login, options_.authenticateUrl, question.dump(), next, done);
+}
+
+Flow HttpAuth::failed(AuthenticateConnection& login, Next next, Done done) {
+  if (options_.onError == OnError::deny) return next(ReasonCode::serverUnavailable);
+  login.verdict.allow(name());
+  return done();
+}
+
+Flow HttpAuth::conclude(AuthenticateConnection& login, const Answer& answer, TimePoint asked,
+                        Next next, Done done) {
+  if (answer.opinion == Opinion::none) return next();
+  if (answer.opinion == Opinion::deny) {
+    login.verdict.deny(name(), ReasonCode::badUserNameOrPassword);
+    return done();
+  }
+  login.verdict.allow(name());
+  login.principal = answer.user;
+  login.groups = answer.groups;
+  if (answer.expiresIn) login.validUntil = asked + *answer.expiresIn;
+  return done();
+}
+
+// What it may do.
+
+Flow HttpAuth::on(AuthorizePacket& question, Next next, Done done) {
+  if (options_.authorizeUrl.empty()) return next();
+  const broker::Identity& who = question.identity;
+  json text = describe(nameOf(question.action), who);
+  if (!who.anonymous()) text["user"] = who.principal();
+  text["anonymous"] = who.anonymous();
+  text["groups"] = who.groups();
+  text["topic"] = question.topic;
+  text["qos"] = static_cast<int>(question.qos);
+  text["retain"] = question.retain;
+  return ask(question, options_.authorizeUrl,
+             text.dump(-1, ' ', false, json::error_handler_t::replace), next, done);
+}
+
+Flow HttpAuth::failed(AuthorizePacket& question, Next next, Done done) {
+  if (options_.onError == OnError::deny) return next(std::make_error_code(std::errc::io_error));
+  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  question.verdict.allow(name());
+  return done();
+}
+
+Flow HttpAuth::conclude(AuthorizePacket& question, const Answer& answer, TimePoint, Next next,
+                        Done done) {
+  if (answer.opinion == Opinion::none) return next();
+  if (answer.opinion == Opinion::deny) {
+    question.verdict.deny(name(), ReasonCode::notAuthorized);
+    return done();
+  }
+  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  question.verdict.allow(name());
+  return done();
+}
+
+Flow HttpAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
+  if (options_.authorizeUrl.empty()) return next();
+  if (!question.asAuthor) {
+    const auto reader = readers_.find(&question.identity);
+    if (reader == readers_.end() ||
+        std::none_of(reader->second.filters.begin(), reader->second.filters.end(),
+                     [&](const std::string& filter) {
+                       return mqtt::matches(filter, question.message.topic());
+                     }))
+      return next();
+  }
+  question.verdict.allow(name());
+  return done();
+}
+
+/// Keeps what somebody may read, for as long as anybody else knows who that is.
+void HttpAuth::learn(const broker::Identity& who, std::string_view filter) {
+  if (readers_.size() >= sweepAt_) {
+    std::erase_if(readers_, [](const auto& each) { return each.second.identity->owners() == 1; });
+    sweepAt_ = std::max<std::size_t>(1024, 2 * readers_.size());
+  }
+  Reader& reader = readers_[&who];
+  if (!reader.identity) reader.identity = broker::IdentityPtr{&who};
+  if (std::find(reader.filters.begin(), reader.filters.end(), filter) == reader.filters.end())
+    reader.filters.emplace_back(filter);
+}
+
+// Answers that are remembered.
+
+HttpAuth::Digest HttpAuth::digestOf(std::string_view text) const {
+  Digest digest{};
+  HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), nullptr);
+  return digest;
+}
+
+std::size_t HttpAuth::DigestHash::operator()(const Digest& digest) const noexcept {
+  std::size_t bytes = 0;
+  std::memcpy(&bytes, digest.data(), sizeof bytes);
+  return bytes;
+}
+
+const HttpAuth::Remembered* HttpAuth::recall(const Digest& digest) const {
+  const auto found = remembered_.find(digest);
+  if (found == remembered_.end() || scheduler().now() >= found->second.asked + options_.cache)
+    return nullptr;
+  return &found->second;
+}
+
+void HttpAuth::remember(const Digest& digest, const Answer& answer, TimePoint asked) {
+  if (options_.cache <= TimeSpan::zero()) return;
+  const TimePoint now = scheduler().now();
+  if (remembered_.size() >= kRemembered)
+    std::erase_if(remembered_,
+                  [&](const auto& each) { return now >= each.second.asked + options_.cache; });
+  if (remembered_.size() >= kRemembered) remembered_.clear();
+  remembered_[digest] = {answer, asked};
+}
+
+}  // namespace mqttstack
