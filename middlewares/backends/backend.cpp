@@ -179,9 +179,7 @@ Flow Backend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 
 // Messages.
 
-Flow Backend::on(RelayMessage& relay, Next next, Done) {
-  return relayInSlices(relay, next);
-}
+Flow Backend::on(RelayMessage& relay, Next next, Done) { return relayInSlices(relay, next); }
 
 Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {
   broker::Session& session = store.session;
