@@ -10,7 +10,7 @@
 #include "core/broker/delivery.hpp"
 #include "core/broker/identity.hpp"
 #include "core/broker/message.hpp"
-#include "core/broker/packet_ids.hpp"
+#include "core/broker/id_set.hpp"
 #include "core/broker/topic_filter.hpp"
 #include "core/util/intrusive_ptr.hpp"
 
@@ -36,7 +36,12 @@ enum class IncomingState : std::uint8_t {
 /// The packet ids of QoS 2 messages that were received and not released.
 class IncomingIds {
 public:
-  IncomingState state(std::uint16_t id) const noexcept;
+  IncomingState state(std::uint16_t id) const noexcept {
+    const Word* const word = words_.find(id);
+    if (!word || (word->known & Words::bitOf(id)) == 0) return IncomingState::absent;
+    return (word->pending & Words::bitOf(id)) != 0 ? IncomingState::pending
+                                                   : IncomingState::received;
+  }
   /// A PUBLISH with an absent id was taken. False if it is not absent.
   bool addPending(std::uint16_t id);
   /// Its commit is done (or none is needed, or a store brings it back): the id,
@@ -46,22 +51,37 @@ public:
   IncomingState remove(std::uint16_t id) noexcept;
 
   /// A durable store has it, and has to forget it one day.
-  void markStored(std::uint16_t id) { stored_.insert(id); }
-  bool stored(std::uint16_t id) const noexcept { return stored_.contains(id); }
+  void markStored(std::uint16_t id) { words_.get(id).stored |= Words::bitOf(id); }
+  bool stored(std::uint16_t id) const noexcept {
+    const Word* const word = words_.find(id);
+    return word && (word->stored & Words::bitOf(id)) != 0;
+  }
 
-  std::size_t size() const noexcept { return ids_.size(); }
-  std::size_t pending() const noexcept { return pending_.size(); }
+  std::size_t size() const noexcept { return size_; }
+  std::size_t pending() const noexcept { return pending_; }
   void clear() noexcept;
   /// Calls `visit(std::uint16_t, IncomingState)` for each.
   template <class Visitor>
   void forEach(Visitor&& visit) const {
-    ids_.forEach([&](std::uint16_t id) { visit(id, state(id)); });
+    for (const Word& word : words_)
+      forEachId(word.number, word.known, [&](std::uint16_t id) { visit(id, state(id)); });
   }
 
 private:
-  IdSet ids_;
-  IdSet pending_;  // those of ids_ that are pending
-  IdSet stored_;   // those of ids_ that a store has
+  struct Word {
+    explicit Word(std::uint16_t theNumber) noexcept : number{theNumber} {}
+    bool empty() const noexcept { return (known | stored) == 0; }
+
+    std::uint16_t number;
+    std::uint64_t known = 0;
+    std::uint64_t pending = 0;  // of the known
+    std::uint64_t stored = 0;
+  };
+  using Words = IdWords<Word>;
+
+  Words words_;
+  std::uint32_t size_ = 0;
+  std::uint32_t pending_ = 0;
 };
 
 /// What the broker keeps for a client identifier, across connections.
