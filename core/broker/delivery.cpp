@@ -171,8 +171,7 @@ Delivery* InflightWindow::find(std::uint16_t packetId) noexcept {
 
 std::uint16_t InflightWindow::distance(std::uint16_t packetId) const noexcept {
   const std::uint16_t base = ring_.front().packetId;
-  return static_cast<std::uint16_t>(packetId >= base ? packetId - base
-                                                     : packetId + kAllIds - base);
+  return static_cast<std::uint16_t>(packetId >= base ? packetId - base : packetId + kAllIds - base);
 }
 
 Delivery& InflightWindow::append(Delivery&& delivery) {

@@ -136,7 +136,9 @@ public:
 
   /// True if a new delivery may be sent: nothing is left to be sent again, and a
   /// slot and a packet id are free. [v5:3.3.4-9]
-  bool canSend() const noexcept { return resendsDue_ == 0 && slotsUsed_ < limit_ && count_ < kAllIds; }
+  bool canSend() const noexcept {
+    return resendsDue_ == 0 && slotsUsed_ < limit_ && count_ < kAllIds;
+  }
   /// Takes a delivery over: gives it a packet id, the state that follows from
   /// its QoS, and a slot. The caller sends the result as a PUBLISH.
   /// REQUIRES: canSend(), QoS 1 or 2.
@@ -193,7 +195,7 @@ private:
   std::uint16_t limit_ = 65'535;
   std::uint16_t slotsUsed_ = 0;
   std::uint16_t nextId_ = 1;  // to be given out, if it is free
-  bool ascending_ = true;  // ids ascend along the ring, counted from the front's
+  bool ascending_ = true;     // ids ascend along the ring, counted from the front's
 };
 
 }  // namespace mqttstack::broker

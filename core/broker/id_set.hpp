@@ -29,9 +29,7 @@ public:
     const std::size_t i = position(numberOf(id));
     return i < words_.size() && words_[i].number == numberOf(id) ? &words_[i] : nullptr;
   }
-  Word* find(std::uint16_t id) noexcept {
-    return const_cast<Word*>(std::as_const(*this).find(id));
-  }
+  Word* find(std::uint16_t id) noexcept { return const_cast<Word*>(std::as_const(*this).find(id)); }
   /// The same, made if it isn't there. Valid until the next change.
   Word& get(std::uint16_t id) {
     const std::size_t i = position(numberOf(id));

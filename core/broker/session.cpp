@@ -58,7 +58,7 @@ void Session::attach(Client& client, Stack& stack, IdentityPtr identity) noexcep
   assert(!connected());
   client_ = &client;
   stack_ = &stack;
-  identity_ = std::move(identity);
+  setIdentity(std::move(identity));
   ++generation_;
 }
 

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "core/broker/delivery.hpp"
+#include "core/broker/id_set.hpp"
 #include "core/broker/identity.hpp"
 #include "core/broker/message.hpp"
-#include "core/broker/id_set.hpp"
 #include "core/broker/topic_filter.hpp"
 #include "core/util/intrusive_ptr.hpp"
 
@@ -84,6 +84,13 @@ private:
   std::uint32_t pending_ = 0;
 };
 
+/// What is known of the right to read what a session is subscribed to.
+enum class Clearance : std::uint8_t {
+  unknown,
+  partial,  ///< each delivery has to be looked at
+  full,     ///< all that its filters match
+};
+
 /// What the broker keeps for a client identifier, across connections.
 /// [v311:4.1] [v5:4.1]
 ///
@@ -105,7 +112,10 @@ public:
   /// The identity of the present connection, or of the last.
   const IdentityPtr& identity() const noexcept { return identity_; }
   /// For a session brought back from a store.
-  void setIdentity(IdentityPtr identity) noexcept { identity_ = std::move(identity); }
+  void setIdentity(IdentityPtr identity) noexcept {
+    identity_ = std::move(identity);
+    clearance_ = Clearance::unknown;
+  }
   /// True if `identity` may resume or end this session.
   bool belongsTo(const Identity& identity) const noexcept {
     return owner_ && owner_->samePrincipal(identity);
@@ -190,6 +200,17 @@ public:
   bool swept() const noexcept { return swept_; }
   void setSwept(bool swept) noexcept { swept_ = swept; }
 
+  /// Whether its identity may read all that it is subscribed to, as long as
+  /// rights have this version; kept by authorization. Unknown again with every
+  /// new subscription and every new identity.
+  Clearance clearance(std::uint32_t rightsVersion) const noexcept {
+    return clearedFor_ == rightsVersion ? clearance_ : Clearance::unknown;
+  }
+  void setClearance(Clearance clearance, std::uint32_t rightsVersion) noexcept {
+    clearance_ = clearance;
+    clearedFor_ = rightsVersion;
+  }
+
 private:
   friend class TopicIndex;
   friend class Recipients;
@@ -223,7 +244,9 @@ private:
   std::uint32_t expiryInterval_ = 0;
   std::uint32_t recipientMark_ = 0;               // kept by Recipients
   std::uint32_t expiryPosition_ = kNotScheduled;  // kept by SessionTable
+  std::uint32_t clearedFor_ = 0;
   std::uint16_t windowLimit_ = 65'535;
+  Clearance clearance_ = Clearance::unknown;
   bool ended_ = false;  // set by SessionTable
   bool swept_ = false;
 };

@@ -245,8 +245,7 @@ TEST_CASE("packet ids are given out in turn, from 1 and never 0 [v311:2.3.1-1] [
   CHECK(window.empty());
 }
 
-TEST_CASE("a packet id in use is never given out again [v311:2.3.1-2] [v5:2.2.1-3]",
-          "[delivery]") {
+TEST_CASE("a packet id in use is never given out again [v311:2.3.1-2] [v5:2.2.1-3]", "[delivery]") {
   InflightWindow window;
   window.beginConnection(65'535);
   const Delivery delivery = deliveryOf(Qos::atLeastOnce);
