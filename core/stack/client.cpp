@@ -44,7 +44,10 @@ ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushLi
       bytesSent{metrics.counter("bytes_sent", "bytes sent to clients")},
       publishExpired{metrics.counter("publish_expired",
                                      "PUBLISH packets that expired while they waited to be sent")},
-      badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")} {}
+      badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")},
+      packetsBeyondLimits{metrics.counter(
+          "packets_beyond_limits",
+          "packets whose topics or user properties were more than the listener allows")} {}
 
 ClientContext::~ClientContext() = default;
 
@@ -212,6 +215,10 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
   }
   if (const std::error_code error = mqtt::decodeInto(slot.packet.content, frame, version_))
     return error;
+  if (const std::error_code error = checkLimits(slot.packet.content, listener_.packets)) {
+    context_.packetsBeyondLimits.add();
+    return error;
+  }
   if (publish) return makeMessage(slot.packet);
   if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)
     adopt(slot.packet.as<mqtt::Connect>());

@@ -19,6 +19,7 @@
 #include "core/stack/acknowledgement.hpp"
 #include "core/stack/outbox.hpp"
 #include "core/stack/packet.hpp"
+#include "core/stack/packet_limits.hpp"
 #include "core/stack/per_client.hpp"
 #include "core/stack/topic_aliases.hpp"
 #include "core/util/intrusive_ptr.hpp"
@@ -40,6 +41,7 @@ struct ListenerPolicy {
   std::size_t maximumPacketSize = 1024 * 1024;
   /// Of a CONNECT: nobody is known yet who could be trusted with more.
   std::size_t maximumConnectSize = 128 * 1024;
+  PacketLimits packets{};
 };
 
 class Client;
@@ -67,6 +69,7 @@ public:
   Metric& bytesSent;
   Metric& publishExpired;  ///< while it waited to be written
   Metric& badPackets;
+  Metric& packetsBeyondLimits;
 
   /// Calls `visit(Client&)` for each open connection, which may close it.
   template <class Visitor>

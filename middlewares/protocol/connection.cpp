@@ -44,6 +44,8 @@ void Connection::Options::declare(OptionTable<Options>& table) {
       .add("max_client_id_bytes", &Options::maxClientIdBytes,
            "Longer client identifiers are refused.")
       .range(23, 65'535);
+  table.add("max_user_name_bytes", &Options::maxUserNameBytes, "Longer user names are refused.")
+      .range(1, 65'535);
   table.add("long_v31_client_ids", &Options::longV31ClientIds,
             "Accepts client identifiers of more than 23 characters from MQTT 3.1 clients, which "
             "that version forbids.");
@@ -103,6 +105,9 @@ Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next
   if (clientId.size() > options_.maxClientIdBytes ||
       (shortOnly && characters(clientId) > kMaxV31Characters))
     return next(ReasonCode::clientIdentifierNotValid);
+
+  if (connect.userName && connect.userName->size() > options_.maxUserNameBytes)
+    return next(ReasonCode::badUserNameOrPassword);
 
   broker::IdentityFields fields;
   fields.principal = "anonymous";

@@ -33,7 +33,8 @@ public:
 
   struct Options {
     TimeSpan connectTimeout = std::chrono::seconds{10};
-    std::uint16_t maxClientIdBytes = 1024;
+    std::uint16_t maxClientIdBytes = 256;
+    std::uint16_t maxUserNameBytes = 256;
     bool longV31ClientIds = false;
     static void declare(OptionTable<Options>& table);
   };
