@@ -6,12 +6,14 @@
 #include <memory>
 #include <utility>
 
+#include "core/util/block_pool.hpp"
+
 namespace mqttstack::broker {
 
 /// A double-ended queue in one block, whose capacity is a power of two. Grows by
 /// doubling, shrinks by halving when three quarters are empty, and gives its
 /// memory back when asked while empty. Nothing is allocated before the first
-/// push, nor while the size stays in the same range.
+/// push, nor while the size stays in the same range; small blocks are recycled.
 template <class T>
 class Ring {
 public:
@@ -78,7 +80,7 @@ public:
   /// Empties it and frees its memory.
   void clear() noexcept {
     truncateOnly(0);
-    std::allocator<T>{}.deallocate(items_, capacity_);
+    release();
     items_ = nullptr;
     head_ = capacity_ = 0;
   }
@@ -102,15 +104,19 @@ private:
     if (capacity != capacity_) resize(capacity);
   }
   void resize(std::uint32_t capacity) {
-    T* const items = std::allocator<T>{}.allocate(capacity);
+    T* const items = static_cast<T*>(block_pool::take(capacity * sizeof(T)));
     for (std::size_t i = 0; i < size_; ++i) {
       std::construct_at(items + i, std::move(*slot(i)));
       std::destroy_at(slot(i));
     }
-    std::allocator<T>{}.deallocate(items_, capacity_);
+    release();
     items_ = items;
     capacity_ = capacity;
     head_ = 0;
+  }
+
+  void release() noexcept {
+    if (items_) block_pool::give(items_, capacity_ * sizeof(T));
   }
 
   static constexpr std::uint32_t kKeptCapacity = 16;

@@ -118,6 +118,8 @@ public:
   static ClientPtr accept(ClientContext& context, Stack& stack, const ListenerPolicy& listener,
                           std::unique_ptr<net::Transport> transport);
   ~Client();
+  /// Called by RefCounted when the last owner lets go.
+  static void destroy(Client* client) noexcept;
 
   Stack& stack() const noexcept { return *stack_; }
   ClientState& state() noexcept { return state_; }

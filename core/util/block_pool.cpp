@@ -10,7 +10,7 @@ namespace {
 // malloc hands out 16 n + 8 bytes, so these sizes waste none.
 constexpr std::size_t kStep = 16;
 constexpr std::size_t kMallocHeader = 8;
-constexpr std::size_t kLargest = 512 - kMallocHeader;
+constexpr std::size_t kLargest = 1024 - kMallocHeader;
 constexpr std::size_t kClasses = (kLargest + kMallocHeader) / kStep + 1;
 constexpr std::size_t kMaxFreeBytes = 512 * 1024;
 

@@ -6,8 +6,8 @@
 /// and the chunks in which packets wait to be sent. What one thread frees it uses
 /// again itself, so nothing is shared and there is no lock.
 ///
-/// There is a list for each size of up to 512 bytes, which keeps 512 KiB at
-/// most. Larger blocks come from the system and go back to it.
+/// There is a list for each size of up to 1 KiB, which keeps 512 KiB at most. Larger blocks come
+/// from the system and go back to it.
 namespace mqttstack::block_pool {
 
 /// A block of at least `bytes`, aligned for anything.

@@ -1,5 +1,6 @@
 #include "middlewares/backends/fan_out.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -81,19 +82,21 @@ void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
 /// clock is looked at every so many deliveries.
 bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
                           std::size_t& position, Stack& home, std::size_t lookEvery) {
-  const std::size_t first = position;
-  const TimePoint end = all.size() - first > lookEvery ? clock_.now() + kSlice : TimePoint::max();
+  const bool many = all.size() - position > lookEvery;
+  const TimePoint end = many ? clock_.now() + kSlice : TimePoint::max();
   const bool outer = std::exchange(rejected_, false);
-  while (position < all.size()) {
-    if (position != first && (position - first) % lookEvery == 0 && clock_.now() >= end) break;
-    const broker::Recipient& recipient = all[position++];
-    broker::Session& session = *recipient.session;
-    if (session.ended()) continue;
-    ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
-                           recipient.subscriptionIds};
-    (session.stack() ? *session.stack() : home).run(forward);
-    ++relay.matched;
-  }
+  do {
+    const std::size_t stop = position + std::min(lookEvery, all.size() - position);
+    while (position < stop) {
+      const broker::Recipient& recipient = all[position++];
+      broker::Session& session = *recipient.session;
+      if (session.ended()) continue;
+      ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
+                             recipient.subscriptionIds};
+      (session.stack() ? *session.stack() : home).run(forward);
+      ++relay.matched;
+    }
+  } while (position < all.size() && clock_.now() < end);
   relay.rejected = relay.rejected || rejected_;
   rejected_ = outer;
   return position == all.size();

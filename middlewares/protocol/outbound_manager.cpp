@@ -52,11 +52,10 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
     return drop(session, *message.message, DropReason::expired);
   if (message.qos == Qos::atMostOnce) return forwardUnacknowledged(message, client);
 
-  Delivery delivery;
-  delivery.message = message.message;
-  delivery.subscriptionIds = message.subscriptionIds;
-  delivery.qos = message.qos;
-  delivery.retain = message.retain;
+  Delivery delivery{.message = message.message,
+                    .subscriptionIds = message.subscriptionIds,
+                    .qos = message.qos,
+                    .retain = message.retain};
   if (client && session.queueEmpty() && hasRoom(*client) && session.window().canSend()) {
     sendNew(*client, session, std::move(delivery));
     return ForwardResult::sent;
@@ -73,11 +72,10 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
 ForwardResult OutboundManager::forwardUnacknowledged(ForwardMessage& message, Client* client) {
   if (!client) return drop(message.session, *message.message, DropReason::notConnected);
   if (!hasRoom(*client)) return drop(message.session, *message.message, DropReason::slowConsumer);
-  OutgoingPublish publish;
-  publish.message = message.message;
-  publish.subscriptionIds = message.subscriptionIds;
-  publish.retain = message.retain;
-  if (client->send(std::move(publish)) == Client::Sent::tooLarge)
+  const Client::Sent sent = client->send({.message = message.message,
+                                          .subscriptionIds = message.subscriptionIds,
+                                          .retain = message.retain});
+  if (sent == Client::Sent::tooLarge)
     return drop(message.session, *message.message, DropReason::packetTooLarge);
   return ForwardResult::sent;
 }
@@ -113,14 +111,13 @@ void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery
 
 /// Sends the PUBLISH of a delivery in the window for the first time.
 void OutboundManager::send(Client& client, broker::Session& session, Delivery& sent) {
-  OutgoingPublish publish;
-  publish.message = sent.message;
-  publish.subscriptionIds = sent.subscriptionIds;
-  publish.packetId = sent.packetId;
-  publish.qos = sent.qos;
-  publish.retain = sent.retain;
   sent.dup = true;  // from now on: this is the first time [v5:4.3.2-2] [v5:3.3.1-3]
-  if (client.send(std::move(publish)) != Client::Sent::tooLarge) return;
+  const Client::Sent result = client.send({.message = sent.message,
+                                           .subscriptionIds = sent.subscriptionIds,
+                                           .packetId = sent.packetId,
+                                           .qos = sent.qos,
+                                           .retain = sent.retain});
+  if (result != Client::Sent::tooLarge) return;
   forget(session, sent);
 }
 
@@ -200,11 +197,10 @@ void OutboundManager::sendMore(Client& client) {
     } else if (acknowledged) {
       sendNew(client, session, std::move(delivery));
     } else {
-      OutgoingPublish publish;
-      publish.message = delivery.message;
-      publish.subscriptionIds = std::move(delivery.subscriptionIds);
-      publish.retain = delivery.retain;
-      if (client.send(std::move(publish)) == Client::Sent::tooLarge)
+      const Client::Sent sent = client.send({.message = delivery.message,
+                                             .subscriptionIds = std::move(delivery.subscriptionIds),
+                                             .retain = delivery.retain});
+      if (sent == Client::Sent::tooLarge)
         drop(session, *delivery.message, DropReason::packetTooLarge);
     }
   }
@@ -222,13 +218,12 @@ bool OutboundManager::resend(Client& client, broker::Session& session) {
     window.resent(*delivery);
     return true;
   }
-  OutgoingPublish publish;
-  publish.message = delivery->message;
-  publish.subscriptionIds = delivery->subscriptionIds;
-  publish.packetId = packetId;
-  publish.qos = delivery->qos;
-  publish.retain = delivery->retain;
-  publish.dup = delivery->dup;  // [v5:3.3.1-1] [v311:3.3.1-1]
+  OutgoingPublish publish{.message = delivery->message,
+                          .subscriptionIds = delivery->subscriptionIds,
+                          .packetId = packetId,
+                          .qos = delivery->qos,
+                          .retain = delivery->retain,
+                          .dup = delivery->dup};  // [v5:3.3.1-1] [v311:3.3.1-1]
   window.resent(*delivery);
   // This connection of the client may accept less than the one before did.
   if (client.send(std::move(publish)) == Client::Sent::tooLarge) forget(session, *delivery);

@@ -78,11 +78,13 @@ private:
 
   void opened(std::error_code error, OpenSession& opened) {
     if (!error && !opened.session) error = ReasonCode::serverUnavailable;
-    if (error) return stepDone(error);
+    if (!opened.session) return stepDone(error);
     client_.setSession(opened.session);
-    if (client_.closing()) {  // it vanished meanwhile, and connectionLost has passed
-      if (!opened.present) opened.session->setExpiryInterval(0);  // it never knew of it
-      return manager_.suspend(client_), stepDone(ReasonCode::unspecifiedError);
+    // It could not be kept, or the client vanished meanwhile, and connectionLost has passed.
+    if (error || client_.closing()) {
+      if (!opened.present && opened.session->client() == &client_)
+        opened.session->setExpiryInterval(0);  // it never knew of it
+      return manager_.suspend(client_), stepDone(error ? error : ReasonCode::unspecifiedError);
     }
     present_ = opened.present;
     if (connect_.cleanStart) {

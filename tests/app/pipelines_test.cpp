@@ -131,7 +131,7 @@ TEST_CASE("a reload reaches those that can read again, and tells what they find 
                      }};
   Daemon daemon{config, registry, sink, report};
   REQUIRE_FALSE(report.hasErrors());
-  daemon.reloadMiddlewares(report);
+  daemon.reloadFiles(report);
   CHECK(said == "rereader: reloaded\n");
   REQUIRE(report.findings().size() == 1);
   CHECK(oneLine(report.findings()[0], config.source) ==

@@ -42,9 +42,10 @@ std::string program(mqtt::ProtocolVersion version, std::string_view bytes) {
   const auto which = static_cast<char>(static_cast<int>(version) - 3);
   std::string text{which, which};
   for (const char slot : {'\0', '\1'}) {
-    text += {slot, '\1', slot, '\1', '\0', '\1'};  // connect: its own id, clean, no keep alive or will
+    text +=
+        {slot, '\1', slot, '\1', '\0', '\1'};  // connect: its own id, clean, no keep alive or will
     if (version == mqtt::ProtocolVersion::v5) text += {'\1', '\3', '\2', '\1'};
-    text += {slot, '\6', '\3', '\2'};                  // subscribe to # at QoS 2
+    text += {slot, '\6', '\3', '\2'};                          // subscribe to # at QoS 2
     text += {slot, '\1', '\0', '\2', '\1', '\5', '\1', '\1'};  // publish at QoS 2
     text += {slot, '\0', static_cast<char>(bytes.size())};
     text += bytes;

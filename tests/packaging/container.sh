@@ -14,10 +14,14 @@ stage() {  # stage NUMBER
 arguments() { stage 2 | sed -n "s/^$1 //p"; }
 
 unpack_machine
-# Packages cannot be had here; that those named are enough is looked at below.
+# Packages cannot be had here; that those named, and what they depend on, are enough is looked at below.
 cat >"$machine/usr/local/bin/apt-get" <<'END'
 #!/bin/sh
-[ "$1" = update ] || { shift 3 && dpkg-query --status "$@" >>/opt/packages; }
+[ "$1" = update ] || {
+  shift 3
+  dpkg-query --status "$@" >/dev/null &&
+    apt-cache depends --recurse --installed --important "$@" | sed -n '/^[a-z]/p' >>/opt/packages
+}
 END
 chmod +x "$machine/usr/local/bin/apt-get"
 
@@ -46,7 +50,7 @@ libraries_are_named() {
   for library in $(chroot "$machine" ldd /usr/bin/mqtt-stackd | sed -nE 's/.* (\/[^ ]+) .*/\1/p'); do
     chroot "$machine" dpkg -S "$library" "/usr$library" 2>/dev/null | sed -n '1s/:.*//p' || true
   done | sort -u | while read -r package; do
-    grep -qx "Package: $package" "$machine/opt/packages" ||
+    grep -qx "$package" "$machine/opt/packages" ||
       [[ $package =~ ^(libc6|libgcc-s1)$ ]] || { echo "$package is not installed by the recipe" && return 1; }
   done
 }

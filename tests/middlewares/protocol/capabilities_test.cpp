@@ -144,9 +144,10 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a filter that is denied has the reason code of the option, in MQTT 3.1.1 always 0x80 "
-          "[v5:3.8.4-7] [v5:3.9.3-2] [v311:3.8.4-5]",
-          "[capabilities]") {
+TEST_CASE(
+    "a filter that is denied has the reason code of the option, in MQTT 3.1.1 always 0x80 "
+    "[v5:3.8.4-7] [v5:3.9.3-2] [v311:3.8.4-5]",
+    "[capabilities]") {
   using mqtt::ReasonCode;
   const auto asking = [](Version version, Authorization::Options options) {
     ProtocolBroker broker{{.second = [&](TestBroker& b) {

@@ -37,6 +37,8 @@ AuthenticateConnection ask(const ClientCertificate::Options& options, const net:
   static const broker::IdentityPtr kNobody = broker::makeIdentity({});
   AuthenticateConnection copy{*kNobody, {}, {}};
   copy.verdict = answer->verdict;
+  static std::string by;  // the middleware, whose name it is, goes with its broker
+  copy.verdict.by = by = answer->verdict.by;
   copy.principal = answer->principal;
   copy.groups = answer->groups;
   return copy;
