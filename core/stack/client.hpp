@@ -71,6 +71,9 @@ public:
   Metric& badPackets;
   Metric& packetsBeyondLimits;
 
+  /// Counts a connection that we end, by why.
+  void countClosed(mqtt::ReasonCode reason);
+
   /// Calls `visit(Client&)` for each open connection, which may close it.
   template <class Visitor>
   void forEachClient(Visitor&& visit);
@@ -88,6 +91,8 @@ private:
   std::unique_ptr<PacketSlot> acquireSlot();
   void releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept;
 
+  Metrics& metrics_;
+  std::array<Metric*, 256> closed_{};  // by reason, made when there is one
   EncodeBuffer encodeBuffer_;
   std::string propertyScratch_;
   std::vector<std::unique_ptr<PacketSlot>> freeSlots_;

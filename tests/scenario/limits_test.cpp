@@ -41,16 +41,6 @@ int letIn(const Endpoint& server, int tries, std::vector<std::unique_ptr<RawClie
   return count;
 }
 
-/// Whether the daemon says so within a while.
-bool logs(const DaemonProcess& daemon, const std::string& text) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (daemon.log().find(text) == std::string::npos) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    letPass(std::chrono::milliseconds(5));
-  }
-  return true;
-}
-
 /// Processor time that the daemon has used, in clock ticks.
 long cpuTicks(const DaemonProcess& daemon) {
   std::ifstream file("/proc/" + std::to_string(daemon.pid()) + "/stat");
@@ -84,7 +74,7 @@ TEST_CASE("connections beyond the limits are reset, and those that are in stay",
   CHECK(count >= 3);
   CHECK(count < 10);
   for (const auto& client : clients) client->expectNothing();
-  CHECK(logs(daemon, "refuses 127.0.0.1: the limit " + limit.substr(0, limit.find(' '))));
+  CHECK(daemon.logs("refuses 127.0.0.1: the limit " + limit.substr(0, limit.find(' '))));
 }
 
 TEST_CASE("the broker as a whole takes so many connections", "[limits]") {
@@ -271,7 +261,7 @@ TEST_CASE("without descriptors the broker rests, serves who is in, and accepts a
   letPass(std::chrono::seconds(1));
   CHECK(cpuTicks(daemon) - before <= sysconf(_SC_CLK_TCK) / 5);
   healthy.expectNothing();
-  CHECK(logs(daemon, "cannot accept"));
+  CHECK(daemon.logs("cannot accept"));
   crowd.clear();
   letPass(std::chrono::milliseconds(500));
   RawClient late(daemon.endpoint());
