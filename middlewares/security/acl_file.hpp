@@ -7,6 +7,7 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/reloadable.hpp"
 #include "middlewares/security/acl_cache.hpp"
 #include "middlewares/security/acl_rules.hpp"
 
@@ -17,6 +18,7 @@ namespace mqttstack {
 /// that the pipeline may list another authorizer behind it; where it is the only
 /// one, that means no.
 class AclFile final : public Middleware,
+                      public Reloadable,
                       public Handles<AuthorizePacket>,
                       public Handles<AuthorizeDelivery>,
                       public Handles<AuthorizeReception> {
@@ -36,7 +38,7 @@ public:
   /// Reads the file again. What it says takes the place of what was known if all
   /// of it is good; otherwise that is reported, nothing changes, and it returns
   /// false.
-  bool reload(Diagnostics& diagnostics);
+  bool reload(Diagnostics& diagnostics) override;
 
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;

@@ -6,8 +6,8 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/util/line_limit.hpp"
 #include "middlewares/security/decisions.hpp"
-#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
