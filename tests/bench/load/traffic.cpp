@@ -78,15 +78,19 @@ void Traffic::run(Report& report) {
   const Counts before = counts_;
   measuring_ = true;
   if (options_.messages) {
-    go(UINT64_MAX);
+    go(INT64_MAX);
     drain();
   } else {
     go(now() + nanoseconds(options_.seconds));
   }
   measuring_ = false;
-  const Snapshot end = snapshot(options_);
+  Snapshot end = snapshot(options_);
   const Counts measured = counts_;
-  drain();
+  if (options_.messages) {
+    end.time = loop_.arrival();  // waiting for what was lost does not count
+  } else {
+    drain();
+  }
   this->report(report, begin, end, before, measured);
 }
 
