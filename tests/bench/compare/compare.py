@@ -86,8 +86,8 @@ def about(bench, arguments, names):
         said = subprocess.run([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-h"],
                               capture_output=True, text=True).stdout
         peer = ", " + said.splitlines()[0] if said else ""
-    return "%s, %d processors (%s), Linux %s%s; %d rounds, medians; %d of %d runs disturbed by other " \
-        "work on the machine." % (time.strftime("%Y-%m-%d"), os.cpu_count(),
+    return "%s, %d processors (%s), Linux %s%s. Medians of %d rounds; %d of %d runs were disturbed " \
+        "by other work on the machine." % (time.strftime("%Y-%m-%d"), os.cpu_count(),
                                   models[0] if models else platform.machine(),
                                   platform.release().split("-")[0], peer, arguments.rounds,
                                   bench.disturbed, bench.runs)

@@ -21,10 +21,10 @@
 #include <vector>
 
 // No broker: the cheapest thing that can stand in the place of one, to see what the kernel alone
-// takes for a load. It knows of MQTT where packets end and what a topic is, copies each PUBLISH into
-// the buffers of those who named exactly that topic, and writes once to each socket in a turn. It
-// answers QoS 1 and 2 at once and gives deliveries packet ids; it keeps, repeats, checks and limits
-// nothing.
+// takes for a load. It knows of MQTT where packets end and what a topic is, copies each PUBLISH
+// into the buffers of those who named exactly that topic, and writes once to each socket in a turn.
+// It answers QoS 1 and 2 at once and gives deliveries packet ids; it keeps, repeats, checks and
+// limits nothing.
 //
 //   floor PORT
 namespace mqttstack::load {
@@ -33,7 +33,7 @@ namespace {
 struct Client {
   int socket = -1;
   bool v5 = false;
-  bool dirty = false;          // is in the list of those to be written to
+  bool dirty = false;  // is in the list of those to be written to
   bool waitsForRoom = false;
   std::uint16_t packetId = 0;  // of the last delivery
   std::string rest;            // of an unfinished packet
@@ -172,13 +172,20 @@ void Forwarder::receive(Client& client) {
 void Forwarder::handle(Client& client, std::string_view packet, std::size_t header) {
   const std::string_view body = packet.substr(header);
   switch (static_cast<unsigned char>(packet[0]) >> 4) {
-    case 1: return connect(client, body);
-    case 3: return forward(client, packet, header);
-    case 5: return sendWithId(client, '\x62', body.substr(0, 2));  // PUBREC: PUBREL
-    case 6: return sendWithId(client, '\x70', body.substr(0, 2));  // PUBREL: PUBCOMP
-    case 8: return subscribe(client, body);
-    case 12: return send(client, {"\xD0\x00", 2});
-    default: return;
+    case 1:
+      return connect(client, body);
+    case 3:
+      return forward(client, packet, header);
+    case 5:
+      return sendWithId(client, '\x62', body.substr(0, 2));  // PUBREC: PUBREL
+    case 6:
+      return sendWithId(client, '\x70', body.substr(0, 2));  // PUBREL: PUBCOMP
+    case 8:
+      return subscribe(client, body);
+    case 12:
+      return send(client, {"\xD0\x00", 2});
+    default:
+      return;
   }
 }
 

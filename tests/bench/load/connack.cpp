@@ -38,7 +38,8 @@ std::optional<std::size_t> sizeOf(unsigned property, std::string_view value) {
       const auto name = text(0);
       return name ? text(*name) : std::nullopt;
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -61,8 +62,8 @@ Connack readConnack(std::string_view body, Version version) {
     const auto size = sizeOf(property, body);
     if (!size || *size > body.size()) return kSenseless;
     if (property == 0x21)
-      connack.receiveMaximum = static_cast<std::uint16_t>(
-          static_cast<unsigned char>(body[0]) << 8 | static_cast<unsigned char>(body[1]));
+      connack.receiveMaximum = static_cast<std::uint16_t>(static_cast<unsigned char>(body[0]) << 8 |
+                                                          static_cast<unsigned char>(body[1]));
     body.remove_prefix(*size);
   }
   return connack;

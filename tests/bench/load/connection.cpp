@@ -142,15 +142,29 @@ bool Connection::onPacket(PacketType type, std::string_view body) {
                                                         static_cast<unsigned char>(body[1]));
   };
   switch (type) {
-    case PacketType::connack: onConnack(body); break;
-    case PacketType::suback: onSuback(body); break;
-    case PacketType::pubrec: appendAnswer(pending_, PacketType::pubrel, packetId()); break;
-    case PacketType::pubrel: appendAnswer(pending_, PacketType::pubcomp, packetId()); break;
+    case PacketType::connack:
+      onConnack(body);
+      break;
+    case PacketType::suback:
+      onSuback(body);
+      break;
+    case PacketType::pubrec:
+      appendAnswer(pending_, PacketType::pubrel, packetId());
+      break;
+    case PacketType::pubrel:
+      appendAnswer(pending_, PacketType::pubcomp, packetId());
+      break;
     case PacketType::puback:
     case PacketType::pubcomp:
-    case PacketType::pingresp: watcher_.answered(*this, type); break;
-    case PacketType::disconnect: fail("the broker sent DISCONNECT"); break;
-    default: fail("the broker sent what only clients send"); break;
+    case PacketType::pingresp:
+      watcher_.answered(*this, type);
+      break;
+    case PacketType::disconnect:
+      fail("the broker sent DISCONNECT");
+      break;
+    default:
+      fail("the broker sent what only clients send");
+      break;
   }
   return !closed();
 }

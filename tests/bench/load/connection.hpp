@@ -34,8 +34,8 @@ struct Introduction {
   unsigned qos = 0;                    ///< of these subscriptions
 };
 
-/// One client: its socket, what it still has to write, and what it has read of an unfinished packet.
-/// Lives as long as the loop's turn goes on, even if it has been closed meanwhile.
+/// One client: its socket, what it still has to write, and what it has read of an unfinished
+/// packet. Lives as long as the loop's turn goes on, even if it has been closed meanwhile.
 class Connection {
 public:
   /// `id` is the caller's: it numbers its connections as it likes.
@@ -96,10 +96,10 @@ private:
   State state_ = State::closed;
   bool waitsForRoom_ = false;
   std::uint16_t receiveMaximum_ = 65'535;
-  std::string pending_;            // small packets
+  std::string pending_;  // small packets
   std::size_t pendingWritten_ = 0;
-  std::string_view batch_;         // what is left of it
-  bool batchBegun_ = false;        // then nothing may come between
+  std::string_view batch_;   // what is left of it
+  bool batchBegun_ = false;  // then nothing may come between
   PacketReader reader_;
   TlsSession tls_;
   Introduction introduction_;

@@ -1,10 +1,9 @@
 #include "tests/bench/load/crowd.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <stdexcept>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace mqttstack::load {
 
@@ -15,8 +14,7 @@ Crowd::~Crowd() {
 Connection& Crowd::join(Introduction introduction) {
   const auto id = static_cast<std::uint32_t>(connections_.size());
   introduction.login.keepAlive = options_.keepAlive;
-  if (introduction.login.clientId.empty())
-    introduction.login.clientId = fmt::format("load-{}", id);
+  if (introduction.login.clientId.empty()) introduction.login.clientId = fmt::format("load-{}", id);
   connections_.push_back(std::make_unique<Connection>(loop_, *this, id, std::move(introduction)));
   return *connections_.back();
 }
@@ -46,7 +44,8 @@ void Crowd::awaitMessages(std::uint64_t count) {
 void Crowd::publishAll(Connection& connection, const PublishForm& form, std::uint32_t count) {
   constexpr std::uint64_t kPatience = 300'000'000'000;
   const std::uint64_t end = now() + kPatience;
-  const std::uint64_t window = std::min<std::uint64_t>(options_.window, connection.receiveMaximum());
+  const std::uint64_t window =
+      std::min<std::uint64_t>(options_.window, connection.receiveMaximum());
   PublishBatch batch{options_.version, form, window};
   std::uint16_t packetId = 0;
   answers_ = 0;
@@ -55,9 +54,9 @@ void Crowd::publishAll(Connection& connection, const PublishForm& form, std::uin
       throw std::runtime_error{fmt::format("{} of {} messages were acknowledged: {}", answers_,
                                            count, loop_.firstFailure())};
     const std::uint64_t some =
-        connection.busy() ? 0
-                          : std::min<std::uint64_t>({window - (sent - answers_), count - sent,
-                                                     batch.copies()});
+        connection.busy()
+            ? 0
+            : std::min<std::uint64_t>({window - (sent - answers_), count - sent, batch.copies()});
     for (std::size_t slot = 0; slot < some; ++slot) {
       if (++packetId == 0) packetId = 1;
       const auto number = static_cast<std::uint32_t>(sent++);

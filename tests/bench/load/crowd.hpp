@@ -25,8 +25,8 @@ public:
   std::size_t tryToBringUp(std::chrono::seconds limit);
   void bringUp();
 
-  /// Messages, each counted once; how many came again or late, if they are of one publisher and come
-  /// to one client; and when the first and the last came.
+  /// Messages, each counted once; how many came again or late, if they are of one publisher and
+  /// come to one client; and when the first and the last came.
   std::uint64_t messages() const noexcept { return messages_; }
   std::uint64_t again() const noexcept { return again_; }
   std::uint64_t late() const noexcept { return late_; }

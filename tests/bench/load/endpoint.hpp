@@ -25,9 +25,9 @@ public:
   /// Throws std::runtime_error if the host is unknown.
   Endpoint(const std::string& host, std::uint16_t port, Transport transport);
 
-  /// A socket that doesn't block and has begun to connect, or -1 with errno. To the loopback network
-  /// connections come from one address for each kPerSource of them, `index` counted: an address
-  /// has no more than some 28,000 ports.
+  /// A socket that doesn't block and has begun to connect, or -1 with errno. To the loopback
+  /// network connections come from one address for each kPerSource of them, `index` counted: an
+  /// address has no more than some 28,000 ports.
   int connect(std::size_t index) const;
 
   /// The client's side of a TLS connection on that socket; null without TLS.

@@ -1,9 +1,8 @@
+#include <fmt/format.h>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "tests/bench/load/scenarios.hpp"
 #include "tests/bench/load/traffic.hpp"
@@ -59,8 +58,7 @@ Report measureFilters(Loop& loop, const Options& options) {
   loop.run(kRest);
 
   const Snapshot begin = snapshot(options);
-  subscribeAll(loop, options, traffic,
-               std::span{traffic.connections()}.first(options.subscribers));
+  subscribeAll(loop, options, traffic, std::span{traffic.connections()}.first(options.subscribers));
   const Snapshot end = snapshot(options);
   loop.run(kRest);
   const Snapshot rested = snapshot(options);
@@ -74,10 +72,10 @@ Report measureFilters(Loop& loop, const Options& options) {
   report.figures["filters_per_s"] = span.perSecond(options.filters);
   report.figures["broker_us_per_filter"] = span.brokerMicroseconds(options.filters);
   report.figures["rss_per_filter"] = each;
-  report.line = fmt::format("{} filters ({}), {:.2f} us and {:.0f} bytes each{} | ",
-                            options.filters, options.filterForm,
-                            span.brokerMicroseconds(options.filters), each,
-                            loop.counts().refused ? ", SOME REFUSED" : "");
+  report.line =
+      fmt::format("{} filters ({}), {:.2f} us and {:.0f} bytes each{} | ", options.filters,
+                  options.filterForm, span.brokerMicroseconds(options.filters), each,
+                  loop.counts().refused ? ", SOME REFUSED" : "");
   traffic.run(report);
   for (const auto& connection : traffic.connections()) connection->close();
   return report;

@@ -29,7 +29,8 @@ private:
   /// Up to 2^7 a step is one nanosecond, then two, four and so on.
   static std::size_t stepOf(std::uint64_t nanoseconds) noexcept {
     if (nanoseconds < 2U << kStepBits) return nanoseconds;
-    const unsigned doublings = 63U - static_cast<unsigned>(__builtin_clzll(nanoseconds)) - kStepBits;
+    const unsigned doublings =
+        63U - static_cast<unsigned>(__builtin_clzll(nanoseconds)) - kStepBits;
     return (std::size_t{doublings} << kStepBits) + (nanoseconds >> doublings);
   }
   /// The middle of a step.

@@ -1,7 +1,6 @@
+#include <fmt/format.h>
 #include <memory>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "tests/bench/load/crowd.hpp"
 #include "tests/bench/load/scenarios.hpp"
@@ -26,9 +25,9 @@ void broadcast(Loop& loop, const Options& options, Crowd& crowd, std::uint64_t c
   const Span span = between(begin, snapshot(options));
   report.figures["broadcast_lost"] = wanted - crowd.messages();
   report.figures["broadcast_us_per_delivery"] = span.brokerMicroseconds(crowd.messages());
-  report.line += fmt::format("; {} broadcast, lost {}, {:.2f} us for each delivery",
-                             options.broadcast, wanted - crowd.messages(),
-                             span.brokerMicroseconds(crowd.messages()));
+  report.line +=
+      fmt::format("; {} broadcast, lost {}, {:.2f} us for each delivery", options.broadcast,
+                  wanted - crowd.messages(), span.brokerMicroseconds(crowd.messages()));
 }
 
 }  // namespace
@@ -57,8 +56,7 @@ Report measureIdle(Loop& loop, const Options& options) {
   const Span span = between(begin, end);
   const Span rest = between(rested, held);
   const double idle = rest.seconds > 0 ? 100 * rest.brokerCpu / rest.seconds : 0;
-  const double bytes =
-      up ? between(begin, rested).residentGrowth / static_cast<double>(up) : 0;
+  const double bytes = up ? between(begin, rested).residentGrowth / static_cast<double>(up) : 0;
   Report report{"idle", options};
   report.figures["clients"] = up;
   report.figures["failed"] = options.clients - up;

@@ -61,10 +61,10 @@ class Process:
 class AFaultyBroker(unittest.TestCase):
     """Each mistake is found, and counted exactly."""
 
-    def measure(self, faults, *arguments):
+    def measure(self, faults, *arguments, stall=20):
         broker = FaultyBroker(faults)
         try:
-            figures, line = load("traffic", "-p", broker.port, "--stall", 0.3, *arguments)
+            figures, line = load("traffic", "-p", broker.port, "--stall", stall, *arguments)
         finally:
             broker.close()
         self.assertEqual(broker.complaints, [])
@@ -130,7 +130,8 @@ class AFaultyBroker(unittest.TestCase):
         self.assertEqual(figures["lost"], 24)
 
     def test_a_window_that_is_lost_does_not_end_the_run(self):
-        broker, figures, line = self.measure(Faults(drop=4), "-P", 1, "-S", 1, "-w", 1, "-n", 20)
+        broker, figures, line = self.measure(Faults(drop=4), "-P", 1, "-S", 1, "-w", 1, "-n", 20,
+                                             stall=0.3)
         self.check(broker, figures)
         self.assertEqual(figures["lost"], 5)
         self.assertGreaterEqual(figures["stalls"], 4)
@@ -146,11 +147,12 @@ class AFaultyBroker(unittest.TestCase):
         broker, figures, _ = self.measure(Faults(), "-P", 5, "-S", 5, "-r", 1000, "-d", 1.5,
                                           "-W", 0.2)
         self.check(broker, figures)
-        self.assertAlmostEqual(figures["in_per_s"], 1000, delta=30)
-        self.assertAlmostEqual(figures["sent"], 1700, delta=60)
+        self.assertAlmostEqual(figures["in_per_s"], 1000, delta=100)
+        self.assertAlmostEqual(figures["sent"], 1700, delta=200)
 
     def test_a_connection_that_the_broker_closes_is_reported(self):
-        broker, figures, line = self.measure(Faults(close_after=1000), "-P", 2, "-S", 2, "-n", 4000)
+        broker, figures, line = self.measure(Faults(close_after=1000), "-P", 2, "-S", 2, "-n", 4000,
+                                             stall=0.3)
         self.assertEqual(figures["lost_connections"], 1)
         self.assertLess(figures["sent"], 4000)
         self.assertIn("LOST CONNECTIONS", line)

@@ -43,9 +43,7 @@ void Loop::run(std::chrono::nanoseconds time) {
 std::size_t Loop::bringUp(std::span<const std::unique_ptr<Connection>> connections,
                           std::size_t atOnce, std::chrono::seconds limit) {
   const Counts before = counts_;
-  const auto finished = [&] {
-    return counts_.up + counts_.failed - before.up - before.failed;
-  };
+  const auto finished = [&] { return counts_.up + counts_.failed - before.up - before.failed; };
   const std::uint64_t end =
       now() + static_cast<std::uint64_t>(std::chrono::nanoseconds{limit}.count());
   std::size_t begun = 0;

@@ -11,11 +11,16 @@ namespace {
 
 Report measure(Loop& loop, const Options& options) {
   switch (options.scenario) {
-    case Scenario::idle: return measureIdle(loop, options);
-    case Scenario::filters: return measureFilters(loop, options);
-    case Scenario::retained: return measureRetained(loop, options);
-    case Scenario::offline: return measureOffline(loop, options);
-    default: return measureTraffic(loop, options);
+    case Scenario::idle:
+      return measureIdle(loop, options);
+    case Scenario::filters:
+      return measureFilters(loop, options);
+    case Scenario::retained:
+      return measureRetained(loop, options);
+    case Scenario::offline:
+      return measureOffline(loop, options);
+    default:
+      return measureTraffic(loop, options);
   }
 }
 

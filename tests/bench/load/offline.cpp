@@ -1,6 +1,5 @@
-#include <string>
-
 #include <fmt/format.h>
+#include <string>
 
 #include "tests/bench/load/crowd.hpp"
 #include "tests/bench/load/scenarios.hpp"
@@ -43,8 +42,7 @@ Report measureOffline(Loop& loop, const Options& options) {
   loop.run(kRest);
 
   const Snapshot empty = snapshot(options);
-  crowd.publishAll(publisher, {kTopic, options.publishQos, false, options.payload},
-                   options.stored);
+  crowd.publishAll(publisher, {kTopic, options.publishQos, false, options.payload}, options.stored);
   const Snapshot stored = snapshot(options);
   loop.run(kRest);
   const Snapshot rested = snapshot(options);
@@ -75,7 +73,8 @@ Report measureOffline(Loop& loop, const Options& options) {
   figures["broker_us_per_drain"] = drain.brokerMicroseconds(messages);
   figures["broker_rss"] = end.broker.residentBytes;
   report.line = fmt::format(
-      "{} queued, {:.2f} us and {:.0f} bytes each | drained {} (lost {}, duplicates {}, late {}) at "
+      "{} queued, {:.2f} us and {:.0f} bytes each | drained {} (lost {}, duplicates {}, late {}) "
+      "at "
       "{:.0f}/s, {:.2f} us each",
       options.stored, storing.brokerMicroseconds(options.stored), bytes, messages, lost,
       crowd.again(), crowd.late(), drain.perSecond(messages), drain.brokerMicroseconds(messages));

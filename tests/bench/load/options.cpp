@@ -40,8 +40,7 @@ void addTraffic(CLI::App& app, Options& options) {
   app.add_option("-S,--subscribers", options.subscribers)->capture_default_str();
   app.add_option("-W,--warm-up", options.warmUp, "seconds before it is measured")
       ->capture_default_str();
-  app.add_option("-d,--seconds", options.seconds, "how long it is measured")
-      ->capture_default_str();
+  app.add_option("-d,--seconds", options.seconds, "how long it is measured")->capture_default_str();
   app.add_option("-r,--rate", options.rate, "messages per second of all, instead of a window");
   app.add_option("-n,--messages", options.messages, "so many of all, all measured");
   app.add_option("--stall", options.stall, "seconds without progress: the window was lost")
@@ -51,8 +50,9 @@ void addTraffic(CLI::App& app, Options& options) {
 }  // namespace
 
 bool parse(int argc, char** argv, Options& options, int& code) {
-  CLI::App app{"Loads an MQTT broker and measures it. One line of JSON goes to the standard "
-               "output, one to read to the standard error."};
+  CLI::App app{
+      "Loads an MQTT broker and measures it. One line of JSON goes to the standard "
+      "output, one to read to the standard error."};
   app.require_subcommand(1);
   const auto scenario = [&](const char* name, const char* what, Scenario which) {
     CLI::App* command = app.add_subcommand(name, what);
@@ -66,10 +66,10 @@ bool parse(int argc, char** argv, Options& options, int& code) {
   traffic->add_option("-T,--topics", options.topics,
                       "client i uses topic i modulo this; one for each publisher if not given");
   traffic->add_option("--subscribing", options.subscribing, "exact, plus or hash")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Subscribing>{{"exact", Subscribing::exact},
-                                             {"plus", Subscribing::plus},
-                                             {"hash", Subscribing::hash}}));
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Subscribing>{{"exact", Subscribing::exact},
+                                                                     {"plus", Subscribing::plus},
+                                                                     {"hash", Subscribing::hash}}));
 
   CLI::App* idle = scenario("idle", "connections that do nothing", Scenario::idle);
   idle->add_option("-N,--clients", options.clients)

@@ -52,8 +52,8 @@ private:
   static bool readPublish(std::string_view bytes, const Frame& frame, Version version,
                           ReceivedPublish& publish) noexcept;
 
-  std::string rest_;       // of an unfinished packet; keeps its memory
-  std::size_t skip_ = 0;   // so many bytes of a payload are still to come
+  std::string rest_;      // of an unfinished packet; keeps its memory
+  std::size_t skip_ = 0;  // so many bytes of a payload are still to come
 };
 
 template <class OnPublish, class OnPacket>

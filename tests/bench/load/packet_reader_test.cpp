@@ -89,8 +89,8 @@ TEST_CASE("properties in front of the payload are passed over", "[packet_reader]
 }
 
 TEST_CASE("a payload too short for a stamp has none", "[packet_reader]") {
-  const Found found = readIn(GENERATE(1U, 100U), "\x30\x06\x00\x01txyz\x30\x03\x00\x01t"s,
-                             Version::v311);
+  const Found found =
+      readIn(GENERATE(1U, 100U), "\x30\x06\x00\x01txyz\x30\x03\x00\x01t"s, Version::v311);
   REQUIRE(found.messages.size() == 2);
   CHECK(found.messages[0].payloadBytes == 3);
   CHECK(found.messages[0].stamp.sequence == 0);

@@ -40,7 +40,7 @@ void appendConnect(std::string& out, Version version, const Login& login) {
   appendNumber(body, login.keepAlive);
   if (version == Version::v5) {
     using namespace std::string_view_literals;
-    std::string properties = "\x21\xFF\xFF";                     // receive maximum
+    std::string properties = "\x21\xFF\xFF";                       // receive maximum
     if (login.persistent) properties += "\x11\x00\x00\x0E\x10"sv;  // an hour until it expires
     appendLength(body, properties.size());
     body += properties;

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-/// The little of MQTT that a load generator writes. It has a codec of its own: the broker's would not
-/// notice its own mistakes, and does more than is needed here.
+/// The little of MQTT that a load generator writes. It has a codec of its own: the broker's would
+/// not notice its own mistakes, and does more than is needed here.
 namespace mqttstack::load {
 
 enum class Version : std::uint8_t { v311 = 4, v5 = 5 };
@@ -64,8 +64,8 @@ struct PublishForm {
   std::size_t payload = 64;  ///< bytes; sizeof(Stamp) at least
 };
 
-/// Ready-made copies of one PUBLISH, one behind the other. To send some is to stamp them and to write
-/// a piece of memory.
+/// Ready-made copies of one PUBLISH, one behind the other. To send some is to stamp them and to
+/// write a piece of memory.
 class PublishBatch {
 public:
   /// As many copies as asked for, or as fit into kMaxBytes, but one at least.

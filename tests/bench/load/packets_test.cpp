@@ -25,12 +25,12 @@ TEST_CASE("CONNECT starts clean, or keeps its session", "[packets]") {
   CHECK(made([](std::string& out) {
           appendConnect(out, Version::v311, {.clientId = "me", .persistent = true});
         }) == "\x10\x0E\x00\x04MQTT\x04\x00\x00\x00\x00\x02me"s);
-  CHECK(made([](std::string& out) {
-          appendConnect(out, Version::v5, {.clientId = "me"});
-        }) == "\x10\x12\x00\x04MQTT\x05\x02\x00\x00\x03\x21\xFF\xFF\x00\x02me"s);
+  CHECK(made([](std::string& out) { appendConnect(out, Version::v5, {.clientId = "me"}); }) ==
+        "\x10\x12\x00\x04MQTT\x05\x02\x00\x00\x03\x21\xFF\xFF\x00\x02me"s);
   CHECK(made([](std::string& out) {
           appendConnect(out, Version::v5, {.clientId = "me", .persistent = true});
-        }) == "\x10\x17\x00\x04MQTT\x05\x00\x00\x00\x08\x21\xFF\xFF\x11\x00\x00\x0E\x10\x00\x02me"s);
+        }) ==
+        "\x10\x17\x00\x04MQTT\x05\x00\x00\x00\x08\x21\xFF\xFF\x11\x00\x00\x0E\x10\x00\x02me"s);
 }
 
 TEST_CASE("SUBSCRIBE names all filters, with one QoS", "[packets]") {
@@ -104,16 +104,18 @@ TEST_CASE("a CONNACK of MQTT 5 may name a receive maximum", "[packets]") {
   CHECK(readConnack("\x00\x05"s, Version::v311).code == 5);
   CHECK(readConnack("\x00\x00\x00"s, Version::v5).receiveMaximum == 65'535);
   CHECK(readConnack("\x00\x00\x03\x21\x00\x14"s, Version::v5).receiveMaximum == 20);
-  CHECK(readConnack("\x00\x00\x17\x22\x00\x0A\x26\x00\x01k\x00\x02vw\x25\x01\x12\x00\x01x\x21\x00\x14"s,
-                    Version::v5)
+  CHECK(readConnack(
+            "\x00\x00\x17\x22\x00\x0A\x26\x00\x01k\x00\x02vw\x25\x01\x12\x00\x01x\x21\x00\x14"s,
+            Version::v5)
             .receiveMaximum == 20);
   CHECK(readConnack("\x00\x87\x00"s, Version::v5).code == 0x87);
 }
 
 TEST_CASE("a CONNACK that makes no sense is refused", "[packets]") {
   for (const auto& body : {""s, "\x00"s}) CHECK(readConnack(body, Version::v311).code == 0xFF);
-  for (const auto& body : {"\x00\x00"s, "\x00\x00\x80"s, "\x00\x00\x03\x21\x00"s, "\x00\x00\x01\x99"s,
-                           "\x00\x00\x03\x26\x00\x00"s, "\x00\x00\x03\x1F\x00\x05"s})
+  for (const auto& body :
+       {"\x00\x00"s, "\x00\x00\x80"s, "\x00\x00\x03\x21\x00"s, "\x00\x00\x01\x99"s,
+        "\x00\x00\x03\x26\x00\x00"s, "\x00\x00\x03\x1F\x00\x05"s})
     CHECK(readConnack(body, Version::v5).code == 0xFF);
 }
 

@@ -7,9 +7,9 @@ namespace mqttstack::load {
 
 /// What a process has used so far, all its threads together.
 struct ProcessUse {
-  double cpuSeconds = 0;         ///< with the resolution of the scheduler: nanoseconds
-  double userSeconds = 0;        ///< with that of the kernel's tick: 10 ms
-  double systemSeconds = 0;      ///< the same
+  double cpuSeconds = 0;     ///< with the resolution of the scheduler: nanoseconds
+  double userSeconds = 0;    ///< with that of the kernel's tick: 10 ms
+  double systemSeconds = 0;  ///< the same
   std::uint64_t residentBytes = 0;
 };
 

@@ -1,6 +1,5 @@
-#include <vector>
-
 #include <fmt/format.h>
+#include <vector>
 
 #include "tests/bench/load/scenarios.hpp"
 #include "tests/bench/load/traffic.hpp"
@@ -17,15 +16,18 @@ Report measureTraffic(Loop& loop, const Options& options) {
         traffic.addSubscriber({fmt::format("load/t/{}", i % topics)}, topics, i % topics);
         ++subscribersOf[i % topics];
         break;
-      case Subscribing::plus: traffic.addSubscriber({"load/t/+"}, 1, 0); break;
-      case Subscribing::hash: traffic.addSubscriber({"load/#"}, 1, 0); break;
+      case Subscribing::plus:
+        traffic.addSubscriber({"load/t/+"}, 1, 0);
+        break;
+      case Subscribing::hash:
+        traffic.addSubscriber({"load/#"}, 1, 0);
+        break;
     }
   }
   traffic.bringUp();
   for (std::uint32_t i = 0; i < options.publishers; ++i) {
-    const std::uint32_t copies = options.subscribing == Subscribing::exact
-                                     ? subscribersOf[i % topics]
-                                     : options.subscribers;
+    const std::uint32_t copies =
+        options.subscribing == Subscribing::exact ? subscribersOf[i % topics] : options.subscribers;
     traffic.addPublisher(fmt::format("load/t/{}", i % topics), copies);
   }
   traffic.bringUp();

@@ -41,9 +41,7 @@ Report::Report(const char* scenario, const Options& options) : label_{options.la
 }
 
 void Report::addLatency(const Histogram& latency) {
-  const auto microseconds = [&](double share) {
-    return rounded(latency.percentile(share) * 1e-3);
-  };
+  const auto microseconds = [&](double share) { return rounded(latency.percentile(share) * 1e-3); };
   figures["latency_us"] = {{"p50", microseconds(0.5)},
                            {"p90", microseconds(0.9)},
                            {"p99", microseconds(0.99)},

@@ -1,9 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "tests/bench/load/histogram.hpp"
 #include "tests/bench/load/options.hpp"
@@ -22,9 +21,9 @@ Snapshot snapshot(const Options& options);
 /// What was used from one snapshot to another.
 struct Span {
   double seconds = 0;
-  double brokerCpu = 0;      ///< seconds
-  double brokerUser = 0;     ///< share of user code in that
-  double ownCpu = 0;         ///< seconds
+  double brokerCpu = 0;       ///< seconds
+  double brokerUser = 0;      ///< share of user code in that
+  double ownCpu = 0;          ///< seconds
   double residentGrowth = 0;  ///< bytes
 
   /// CPU time of the broker for each of so many, in microseconds.

@@ -1,7 +1,6 @@
+#include <fmt/format.h>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "tests/bench/load/crowd.hpp"
 #include "tests/bench/load/scenarios.hpp"
@@ -38,8 +37,7 @@ Report measureRetained(Loop& loop, const Options& options) {
   replay.seconds = static_cast<double>(crowd.lastAt() - begin.time) * 1e-9;
   const double bytes = between(empty, rested).residentGrowth / options.stored;
   const std::uint64_t messages = crowd.messages();
-  const double firstMs =
-      messages ? static_cast<double>(crowd.firstAt() - begin.time) * 1e-6 : 0;
+  const double firstMs = messages ? static_cast<double>(crowd.firstAt() - begin.time) * 1e-6 : 0;
   const auto lost = static_cast<std::int64_t>(options.stored) - static_cast<std::int64_t>(messages);
   Report report{"retained", options};
   auto& figures = report.figures;

@@ -6,8 +6,8 @@
 
 namespace mqttstack::load {
 
-/// Tells by the sequence numbers of one publisher (1, 2, 3 …), as one subscriber gets them, what was
-/// left out, what comes late, and what comes twice.
+/// Tells by the sequence numbers of one publisher (1, 2, 3 …), as one subscriber gets them, what
+/// was left out, what comes late, and what comes twice.
 ///
 /// Exact while no message is overtaken by kReach others or more. Of one that is later still, all
 /// that is known is whether anything is missing: if so it is taken for that.
@@ -37,9 +37,7 @@ private:
   Seen jump(std::uint32_t sequence) noexcept;
   Seen lookBack(std::uint32_t sequence) noexcept;
 
-  std::uint64_t& wordOf(std::uint32_t sequence) noexcept {
-    return seen_[sequence % kReach / 64];
-  }
+  std::uint64_t& wordOf(std::uint32_t sequence) noexcept { return seen_[sequence % kReach / 64]; }
   static std::uint64_t bitOf(std::uint32_t sequence) noexcept {
     return std::uint64_t{1} << (sequence % 64);
   }

@@ -97,7 +97,7 @@ TEST_CASE("losses, repetitions and overtaking within the reach are counted exact
     }
     const std::uint32_t times = random() % 20 == 0 ? 2 : 1;
     for (std::uint32_t time = 0; time < times; ++time) {
-      const Arrival expected = seen[number]       ? Arrival::again
+      const Arrival expected = seen[number]      ? Arrival::again
                                : number > newest ? Arrival::inOrder
                                                  : Arrival::late;
       REQUIRE(checker.see(number).arrival == expected);

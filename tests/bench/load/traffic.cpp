@@ -1,10 +1,9 @@
 #include "tests/bench/load/traffic.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <stdexcept>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace mqttstack::load {
 namespace {
@@ -55,8 +54,8 @@ void Traffic::bringUp() {
   const auto fresh = std::span{connections_}.subspan(broughtUp_);
   const std::size_t up = loop_.bringUp(fresh, options_.connecting, std::chrono::minutes{2});
   if (up < fresh.size())
-    throw std::runtime_error{fmt::format("only {} of {} clients came up: {}", up, fresh.size(),
-                                         loop_.firstFailure())};
+    throw std::runtime_error{
+        fmt::format("only {} of {} clients came up: {}", up, fresh.size(), loop_.firstFailure())};
   broughtUp_ = connections_.size();
 }
 
@@ -157,9 +156,8 @@ void Traffic::publishDue(std::uint64_t at) {
 }
 
 std::chrono::nanoseconds Traffic::untilDue(std::uint64_t at) const noexcept {
-  const auto due =
-      rateBegin_ +
-      static_cast<std::uint64_t>(static_cast<double>(counts_.sent + 1) * 1e9 / options_.rate);
+  const auto due = rateBegin_ + static_cast<std::uint64_t>(static_cast<double>(counts_.sent + 1) *
+                                                           1e9 / options_.rate);
   return std::chrono::nanoseconds{due > at ? due - at : 0};
 }
 
@@ -191,9 +189,8 @@ std::uint64_t Traffic::roomOf(const Publisher& publisher) const noexcept {
 
 void Traffic::received(Connection& connection, const ReceivedPublish& publish) {
   const Stamp& stamp = publish.stamp;
-  Subscriber* const subscriber = connection.id() & kSubscriber
-                                     ? &subscribers_[connection.id() & ~kSubscriber]
-                                     : nullptr;
+  Subscriber* const subscriber =
+      connection.id() & kSubscriber ? &subscribers_[connection.id() & ~kSubscriber] : nullptr;
   if (!subscriber || stamp.publisher >= publishers_.size() ||
       (subscriber->modulus && stamp.publisher % subscriber->modulus != subscriber->remainder)) {
     ++counts_.strange;
@@ -202,7 +199,8 @@ void Traffic::received(Connection& connection, const ReceivedPublish& publish) {
   std::uint32_t settled = 1;
   if (subscriber->modulus) {
     using Arrival = SequenceChecker::Arrival;
-    const auto seen = subscriber->checkers[stamp.publisher / subscriber->modulus].see(stamp.sequence);
+    const auto seen =
+        subscriber->checkers[stamp.publisher / subscriber->modulus].see(stamp.sequence);
     if (seen.arrival == Arrival::again) {
       ++counts_.again;
       return;
@@ -212,8 +210,7 @@ void Traffic::received(Connection& connection, const ReceivedPublish& publish) {
     counts_.late += seen.arrival == Arrival::late;
   }
   ++counts_.delivered;
-  if (measuring_)
-    latency_.add(loop_.arrival() > stamp.time ? loop_.arrival() - stamp.time : 0);
+  if (measuring_) latency_.add(loop_.arrival() > stamp.time ? loop_.arrival() - stamp.time : 0);
   Publisher& publisher = publishers_[stamp.publisher];
   publisher.window.settle(settled);
   makeReady(publisher);
@@ -255,7 +252,7 @@ std::uint64_t Traffic::expected() const noexcept {
 }
 
 void Traffic::drain() {
-  constexpr std::uint64_t kPatience = 1'000'000'000;
+  constexpr std::uint64_t kPatience = 2'000'000'000;
   const std::uint64_t wanted = expected();
   std::uint64_t last = counts_.delivered;
   std::uint64_t lastAt = now();
