@@ -38,12 +38,15 @@ private:
   mqtt::PacketTypes types_;
 };
 
+/// Two kinds of each, so that the compiler can't know which is called.
+template <int kKind>
 class Agrees final : public Middleware, public Handles<Decide> {
 public:
   using Middleware::Middleware;
   Flow on(Decide&, Next next, Done) override { return next(); }
 };
 
+template <int kKind>
 class Adds final : public Middleware, public Handles<Collect> {
 public:
   using Middleware::Middleware;
@@ -113,8 +116,15 @@ void measurePackets() {
 void measureCallbacks() {
   for (const std::size_t count : {0U, 1U, 4U}) {
     TestBroker broker;
-    for (std::size_t i = 0; i < count; ++i) broker.use<Agrees>();
-    for (std::size_t i = 0; i < count; ++i) broker.use<Adds>();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % 2) {
+        broker.use<Agrees<1>>();
+        broker.use<Adds<1>>();
+      } else {
+        broker.use<Agrees<0>>();
+        broker.use<Adds<0>>();
+      }
+    }
     Stack* stack = &broker.stack();
     const std::string handlers = std::to_string(count) + " handlers";
     measure(("a callback that may wait, " + handlers).c_str(), [&] {
@@ -134,7 +144,7 @@ void measureQuestions() {
   TestBroker broker;
   broker.use<test::AcceptConnect>();
   broker.use<Asks>();
-  broker.use<Agrees>();
+  broker.use<Agrees<0>>();
   Client& client = broker.connect().client();
   Packet packet{mqtt::Pingreq{}, {}};
   const auto walk = [&] {
