@@ -53,7 +53,7 @@ def chart(results):
 
 def text(x, y, words, anchor="start", size=12):
     return '<text x="%.1f" y="%.1f" text-anchor="%s" font-size="%d" fill="#222222">%s</text>' % (
-        x, y, anchor, size, escape(words))
+        x, y, anchor, size, escape(words.replace("`", "")))
 
 
 def ticks(low, high):

@@ -100,9 +100,9 @@ def measure_all(bench, arguments, rows, brokers):
         seen = {}  # rows that have the same load share a run
         for row in rows:
             for broker in order:
-                if row.tls and not broker.tls:
+                if not row.suits(broker):
                     continue
-                load = (broker.name, row.tls, tuple(row.arguments))
+                load = broker.name, row.tls, tuple(row.arguments)
                 if load not in seen:
                     seen[load], line = bench.measure(row, broker)
                     print("%d %-8s %-17s %s" % (turn + 1, row.name, broker.name, line), flush=True)

@@ -2,7 +2,8 @@
 import statistics
 
 FLOOR, PEER, OURS = "floor", "mosquitto", "mqtt-stackd"
-FAULTS = ("lost", "duplicates", "late", "strange", "lost_connections", "failed", "stalls")
+FAULTS = ("lost", "duplicates", "late", "strange", "lost_connections", "failed", "stalls",
+          "refused")
 
 
 class Results:

@@ -4,13 +4,19 @@
 class Row:
     """One line of the table. `arguments` are the load generator's; `figure` names one of its figures,
     `unit` says what it is; `aim` is what the daemon is to reach, and is added to what the floor has
-    if `above_floor`."""
+    if `above_floor`. `contestants` are those that can carry the load; None: all can."""
 
     def __init__(self, name, what, arguments, figure="broker_us_per_delivery",
-                 unit="CPU µs per delivery", aim=None, above_floor=False, tls=False):
+                 unit="CPU µs per delivery", aim=None, above_floor=False, tls=False,
+                 contestants=None):
         self.name, self.what, self.arguments = name, what, arguments.split()
         self.figure, self.unit, self.tls = figure, unit, tls
         self.aim, self.above_floor = aim, above_floor
+        self.contestants = contestants
+
+    def suits(self, contestant):
+        return (contestant.tls or not self.tls) and (
+            self.contestants is None or contestant.name in self.contestants)
 
     def value(self, figures):
         for part in self.figure.split("/"):
@@ -20,6 +26,10 @@ class Row:
 
 TRAFFIC = "traffic -W 0.3 -d 1.2 "
 CROWD = "idle --hold 0.4 "
+FILTERS = "filters -N100000 --form plus -W 0.3 -d 1.2 -S100 -P10"
+RETAINED = "retained -N100000 -w1000"
+OFFLINE = "offline -N50000 -w1000"
+STORES = ("mosquitto", "mqtt-stackd")  # with limits so high that all of it is kept
 
 ROWS = [
     Row("a", "50 pairs, QoS 0, window 64", TRAFFIC + "-P50 -S50", aim=0.30),
@@ -41,4 +51,19 @@ ROWS = [
         figure="broker_us_per_connect", unit="CPU µs per client", tls=True),
     Row("idle-tls", "memory of an idle client, TLS", CROWD + "-N1000",
         figure="rss_per_client", unit="bytes of RSS", aim=18 * 1024, tls=True),
+    Row("filters", "100,000 filters `d/+/N/y`, one of them matches", FILTERS, contestants=STORES),
+    Row("filter-rss", "memory of one of 100,000 filters", FILTERS, figure="rss_per_filter",
+        unit="bytes of RSS", aim=300, contestants=STORES),
+    Row("replay", "100,000 retained messages, replayed", RETAINED,
+        figure="broker_us_per_replay", unit="CPU µs each", aim=0.7, contestants=STORES),
+    Row("replay-time", "until 100,000 retained messages are replayed", RETAINED, figure="replay_ms",
+        unit="ms", contestants=STORES),
+    Row("retained-rss", "memory of a retained message, 64 bytes", RETAINED, figure="rss_per_message",
+        unit="bytes of RSS", aim=300, contestants=STORES),
+    Row("drain", "50,000 queued QoS 1 messages, fetched", OFFLINE, figure="broker_us_per_drain",
+        unit="CPU µs each", aim=0.7, contestants=STORES),
+    Row("drain-time", "until 50,000 queued messages are fetched", OFFLINE, figure="drain_ms", unit="ms",
+        contestants=STORES),
+    Row("queued-rss", "memory of a queued message, 64 bytes", OFFLINE, figure="rss_per_message",
+        unit="bytes of RSS", aim=160, contestants=STORES),
 ]

@@ -69,6 +69,7 @@ Report measureOffline(Loop& loop, const Options& options) {
   figures["lost"] = lost;
   figures["duplicates"] = crowd.again();
   figures["late"] = crowd.late();
+  figures["drain_ms"] = drain.seconds * 1e3;
   figures["drain_per_s"] = drain.perSecond(messages);
   figures["broker_us_per_drain"] = drain.brokerMicroseconds(messages);
   figures["broker_rss"] = end.broker.residentBytes;

@@ -1,7 +1,7 @@
 #include "tests/bench/load/options.hpp"
 
 #include <algorithm>
-#include <map>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -15,9 +15,13 @@ void addCommon(CLI::App& app, Options& options) {
       "--tls", [&options] { options.transport = Transport::tls; }, "connect with TLS");
   app.add_option("--pid", options.broker, "its process, whose CPU and memory are measured");
   app.add_option("--label", options.label, "a name for the report");
-  app.add_option("-V,--mqtt", options.version, "the version of MQTT: 3.1.1 or 5")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Version>{{"3.1.1", Version::v311}, {"5", Version::v5}}));
+  app.add_option_function<std::string>(
+         "-V,--mqtt",
+         [&options](const std::string& text) {
+           options.version = text == "5" ? Version::v5 : Version::v311;
+         },
+         "the version of MQTT")
+      ->check(CLI::IsMember({"3.1.1", "5"}));
   app.add_option("-q,--publish-qos", options.publishQos)->check(CLI::Range(0, 2));
   app.add_option("-Q,--subscribe-qos", options.subscribeQos)->check(CLI::Range(0, 2));
   app.add_option("-s,--payload", options.payload, "bytes of each message")
@@ -65,11 +69,16 @@ bool parse(int argc, char** argv, Options& options, int& code) {
   addTraffic(*traffic, options);
   traffic->add_option("-T,--topics", options.topics,
                       "client i uses topic i modulo this; one for each publisher if not given");
-  traffic->add_option("--subscribing", options.subscribing, "exact, plus or hash")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Subscribing>{{"exact", Subscribing::exact},
-                                                                     {"plus", Subscribing::plus},
-                                                                     {"hash", Subscribing::hash}}));
+  traffic
+      ->add_option_function<std::string>(
+          "--subscribing",
+          [&options](const std::string& text) {
+            options.subscribing = text == "plus"   ? Subscribing::plus
+                                  : text == "hash" ? Subscribing::hash
+                                                   : Subscribing::exact;
+          },
+          "to the topic, or to all topics by a filter with + or #")
+      ->check(CLI::IsMember({"exact", "plus", "hash"}));
 
   CLI::App* idle = scenario("idle", "connections that do nothing", Scenario::idle);
   idle->add_option("-N,--clients", options.clients)

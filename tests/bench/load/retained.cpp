@@ -49,6 +49,7 @@ Report measureRetained(Loop& loop, const Options& options) {
   figures["replayed"] = messages;
   figures["lost"] = lost;
   figures["first_ms"] = firstMs;
+  figures["replay_ms"] = replay.seconds * 1e3;
   figures["replay_per_s"] = replay.perSecond(messages);
   figures["broker_us_per_replay"] = replay.brokerMicroseconds(messages);
   figures["broker_rss"] = end.broker.residentBytes;
