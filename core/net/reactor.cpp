@@ -126,6 +126,7 @@ void Reactor::postFlush() {
 }
 
 void Reactor::flush() {
+  readSinceFlush_ = 0;
   inTurn_ = true;
   flushList_.setInTurn(true);
   const bool done = flushList_.run(SteadyClock::now() + kTurnBudget);
@@ -165,6 +166,10 @@ void Reactor::dispatch(SteadyClock::time_point deadline) {
   for (unsigned told = 1; nextEvent_ != eventCount_; ++told) {
     const epoll_event event = events_[nextEvent_++];
     if (EventTarget* target = find(event.data.u64)) target->onEvents(event.events);
+    if (readSinceFlush_ >= kFlushAfter) {
+      flushList_.run(deadline);
+      readSinceFlush_ = 0;
+    }
     if (told % 8 == 0 && SteadyClock::now() >= deadline) return;
   }
 }

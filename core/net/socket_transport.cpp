@@ -145,6 +145,7 @@ void SocketTransport::receive() {
   const std::span<char> buffer = reactor_.readBuffer();
   const ReadResult got = read(buffer);
   if (got.size > 0) {
+    reactor_.countRead(got.size);
     // The handler may destroy this, so whatever is left to do is asked for first.
     if (got.input != Input::more || hungUp_ || broken_) reactor_.callSoon(token_);
     handler_->onData(std::string_view{buffer.data(), got.size});

@@ -66,7 +66,7 @@ TEST_CASE("a batch is copies of one PUBLISH, each with a stamp of its own", "[pa
   batch.stamp(2, 0x0506, {31, 32, 33});
 
   std::string expected;
-  for (const char i : {1, 2, 3}) {
+  for (const char i : "\1\2\3"s) {
     const Stamp stamp{static_cast<std::uint64_t>(10 * i + 1), 10U * static_cast<unsigned>(i) + 2,
                       10U * static_cast<unsigned>(i) + 3};
     std::string body = "\x00\x03t/x"s;

@@ -82,6 +82,28 @@ TEST_CASE("what many connections schedule in a turn is flushed once, at its end"
   CHECK(item.flushed == 1);
 }
 
+TEST_CASE("when much has been read, it is written before others are read", "[reactor]") {
+  Net net;
+  net.listen();
+  Item item;
+  std::vector<std::size_t> seenByFlush;
+  std::size_t read = 0;
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 10; ++i) {
+    auto [peer, session] = net.connect();
+    session->whenData = [&](Session&) {
+      read += 100 * 1024;
+      net.reactor.countRead(100 * 1024);
+      net.reactor.scheduleFlush(item);
+    };
+    peers.push_back(std::move(peer));
+  }
+  item.action = [&] { seenByFlush.push_back(read / 1024); };
+  for (auto& peer : peers) REQUIRE(peer->send("x"));
+  net.settle();
+  CHECK(seenByFlush == std::vector<std::size_t>{300, 600, 900, 1000});
+}
+
 TEST_CASE("an item leaves the list when destroyed, also by another's flush", "[reactor]") {
   Net net;
   auto doomed = std::make_unique<Item>();
