@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "core/stack/callbacks.hpp"
+#include "core/stack/drops.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 #include "core/util/line_limit.hpp"
@@ -25,7 +26,8 @@ namespace mqttstack {
 ///   resumed: `granted` becomes "not authorized", or what the option says.
 ///   `$share/g/f` is judged by `f`.
 /// - Delivery, also of retained messages: dropped for that one receiver, so that
-///   a right that was taken away, or a `#`, reads nothing it should not.
+///   a right that was taken away, or a `#`, reads nothing it should not. What had
+///   to wait is judged again when it is sent.
 ///
 /// Passes everything else: a PINGREQ needs no permission.
 ///
@@ -40,7 +42,8 @@ class Authorization final : public Middleware,
                             public HandlesPackets,
                             public Handles<RelayMessage>,
                             public Handles<SubscribeTopic>,
-                            public Handles<ForwardMessage> {
+                            public Handles<ForwardMessage>,
+                            public Handles<ForwardWaiting> {
 public:
   static constexpr std::string_view kName = "authorization";
   static constexpr std::string_view kSummary =
@@ -61,6 +64,7 @@ public:
   Flow on(RelayMessage& relay, Next next, Done done) override;
   Flow on(SubscribeTopic& subscription, Next next, Done done) override;
   Flow on(ForwardMessage& delivery, SyncNext next, Done done) override;
+  Flow on(ForwardWaiting& delivery, SyncNext next, Done done) override;
 
   /// It has to stand before whoever stores, subscribes or delivers.
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
@@ -68,11 +72,17 @@ public:
 private:
   static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
                       bool asAuthor, Verdict& verdict);
+  bool mayBeSent(Stack& stack, const broker::Session& session, const broker::Message& message,
+                 bool retain);
+  Stack& stackOf(const broker::Session& session) const {
+    return session.stack() ? *session.stack() : home();
+  }
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
                  const Verdict& verdict);
 
   Options options_;
   DecisionCounter denied_;
+  Drops drops_;
   LineLimit lines_{"denials"};
 };
 
