@@ -274,6 +274,7 @@ private:
   void writeOutput();
   template <class P>
   bool enqueue(const P& packet);
+  bool enqueueBytes(std::string_view packet);
   void queueFarewell(mqtt::ReasonCode reason, std::string_view reasonString);
   void beginClosing();
   void workOffClosing();

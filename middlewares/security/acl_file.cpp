@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/stack/rights_version.hpp"
 #include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
@@ -36,6 +37,7 @@ bool AclFile::reload(Diagnostics& diagnostics) {
     diagnostics.warningAt("path", path_.string() + " has no rules: it allows nobody anything",
                           "for example: topic readwrite home/#, below a line user alice");
   compiled_ = std::make_unique<Compiled>(std::move(rules));
+  rightsHaveChanged();
   return true;
 }
 
@@ -49,6 +51,13 @@ Flow AclFile::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   const AclAccess access = question.asAuthor ? AclAccess::publish : AclAccess::receive;
   return judge(question.verdict, question.identity, access, question.message.topic()) ? done()
                                                                                       : next();
+}
+
+Flow AclFile::on(AuthorizeReception& question, SyncNext next, Done done) {
+  const auto reception = compiled_->rules.reception(question.identity, question.filter);
+  if (reception == AclRules::Reception::undecided) return next();
+  question.everything = reception == AclRules::Reception::everything;
+  return done();
 }
 
 bool AclFile::judge(Verdict& verdict, const broker::Identity& who, AclAccess access,

@@ -13,14 +13,15 @@
 
 namespace mqttstack {
 
-/// Answers authorizePacket and authorizeDelivery from a file of rules; AclRules
+/// Answers authorizePacket, authorizeDelivery and authorizeReception from a file of rules; AclRules
 /// says what it looks like. About what no rule mentions it has no opinion, so
 /// that the pipeline may list another authorizer behind it; where it is the only
 /// one, that means no.
 class AclFile final : public Middleware,
                       public Reloadable,
                       public Handles<AuthorizePacket>,
-                      public Handles<AuthorizeDelivery> {
+                      public Handles<AuthorizeDelivery>,
+                      public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "acl_file";
   static constexpr std::string_view kSummary =
@@ -41,6 +42,7 @@ public:
 
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   /// The rules and what they have decided.

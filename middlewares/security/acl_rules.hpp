@@ -99,6 +99,16 @@ public:
   /// True if nobody may do anything.
   bool empty() const noexcept { return count_ == 0; }
 
+  /// What the rules say of all topics together that a filter matches.
+  enum class Reception : std::uint8_t {
+    undecided,   ///< they deny none of them
+    everything,  ///< they allow all of them
+    mixed,       ///< they may deny one
+  };
+  /// May it receive whatever this filter matches? REQUIRES: the filter is valid
+  /// and not shared.
+  Reception reception(const broker::Identity& who, std::string_view filter) const;
+
 private:
   friend class AclCompiler;
 

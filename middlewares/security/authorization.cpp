@@ -6,6 +6,7 @@
 #include "core/mqtt/text.hpp"
 #include "core/mqtt/topic.hpp"
 #include "core/stack/client.hpp"
+#include "core/stack/rights_version.hpp"
 #include "core/stack/stack.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
@@ -104,37 +105,75 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
 
 Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
   Stack& stack = stackOf(delivery.session);
-  if (mayBeSent(stack, delivery.session, *delivery.message, delivery.retain)) return next();
+  const bool cleared = readsAll(stack, delivery.session);
+  if (cleared && !delivery.retain) return next();
+  if (mayBeSent(stack, delivery.session, *delivery.message, delivery.retain, cleared))
+    return next();
   delivery.result = ForwardResult::dropped;
   drops_.drop(stack, delivery.session, *delivery.message, DropReason::notAuthorized);
   return done();
 }
 
-/// What was allowed when it came may be so no longer. Whoever asks drops it.
+/// What was allowed when it came may be so no longer. The filter that it came by may
+/// be gone with the right to it, so what is known of the session's filters does not
+/// count. Whoever asks drops it.
 Flow Authorization::on(ForwardWaiting& delivery, SyncNext next, Done done) {
-  if (mayBeSent(stackOf(delivery.session), delivery.session, delivery.message, delivery.retain))
+  if (mayBeSent(stackOf(delivery.session), delivery.session, delivery.message, delivery.retain,
+                false))
     return next();
   delivery.obstacle = DropReason::notAuthorized;
   return done();
 }
 
-/// Whether the reader may read a message, and its author, if it was retained, may
-/// still publish it. Counts it if not.
+/// Whether the reader may read a message, which is known if it is `cleared`, and the
+/// author, if it was retained, may still publish it. Counts it if not.
 bool Authorization::mayBeSent(Stack& stack, const broker::Session& session,
-                              const broker::Message& message, bool retain) {
+                              const broker::Message& message, bool retain, bool cleared) {
   if (!stack.handled<AuthorizeDelivery>()) return true;
   // A message without author is the broker's own.
   const broker::IdentityPtr& author = message.author();
   const broker::IdentityPtr& reader = session.identity();
   Verdict verdict;
-  if ((!retain || !author || mayRead(stack, *author, message, true, verdict)) && reader &&
-      mayRead(stack, *reader, message, false, verdict))
+  if ((!retain || !author || mayRead(stack, *author, message, true, verdict)) &&
+      (cleared || (reader && mayRead(stack, *reader, message, false, verdict))))
     return true;
   denied_.add(verdict);
   if (log().wants(LogLevel::debug))
     log().debug("{} is not sent \"{}\": denied by {}", mqtt::printable(session.clientId()),
                 mqtt::printable(message.topic()), decidedBy(verdict));
   return false;
+}
+
+namespace {
+
+broker::Clearance clearanceOf(Stack& stack, const broker::Session& session) {
+  // With very many, asking about each message as it comes is cheaper.
+  constexpr std::uint32_t kMostFilters = 64;
+  const broker::IdentityPtr& reader = session.identity();
+  if (!reader || session.subscriptions() > kMostFilters ||
+      stack.handlerCount<AuthorizeReception>() != stack.handlerCount<AuthorizeDelivery>())
+    return broker::Clearance::partial;
+  LookupSubscriptions lookup{session, session.clientId()};
+  if (stack.run(lookup) || lookup.subscriptions.size() != session.subscriptions())
+    return broker::Clearance::partial;
+  for (const StoredSubscription& subscription : lookup.subscriptions) {
+    AuthorizeReception question{*reader, mqtt::splitSharedFilter(subscription.filter).filter};
+    if (stack.run(question) || !question.everything) return broker::Clearance::partial;
+  }
+  return broker::Clearance::full;
+}
+
+}  // namespace
+
+/// Whether it is known that there is nothing among its subscriptions that the
+/// session may not read; worked out once, when it is first asked.
+bool Authorization::readsAll(Stack& stack, broker::Session& session) {
+  const std::uint32_t version = rightsVersion();
+  const broker::Clearance known = session.clearance(version);
+  if (known != broker::Clearance::unknown) return known == broker::Clearance::full;
+  const broker::Clearance found = clearanceOf(stack, session);
+  session.setClearance(found, version);
+  return found == broker::Clearance::full;
 }
 
 /// Asks one half of a delivery; if the answer is no, leaves it in `verdict`.

@@ -26,8 +26,10 @@ namespace mqttstack {
 ///   resumed: `granted` becomes "not authorized", or what the option says.
 ///   `$share/g/f` is judged by `f`.
 /// - Delivery, also of retained messages: dropped for that one receiver, so that
-///   a right that was taken away, or a `#`, reads nothing it should not. What had
-///   to wait is judged again when it is sent.
+///   a right that was taken away, or a `#`, reads nothing it should not. A session
+///   that may read all that its filters match is known for that (authorizeReception)
+///   until a right changes or it subscribes again: nothing has to be asked then.
+/// - A message that had to wait, when it is sent.
 ///
 /// Passes everything else: a PINGREQ needs no permission.
 ///
@@ -55,7 +57,8 @@ public:
   };
 
   using Executes = Callbacks<AuthorizePacket>;
-  using MayExecute = Callbacks<AuthorizeDelivery, MessageDropped>;
+  using MayExecute =
+      Callbacks<AuthorizeDelivery, AuthorizeReception, LookupSubscriptions, MessageDropped>;
 
   Authorization(Setup& setup, const Options& options);
 
@@ -70,10 +73,11 @@ public:
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:
+  static bool readsAll(Stack& stack, broker::Session& session);
   static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
                       bool asAuthor, Verdict& verdict);
   bool mayBeSent(Stack& stack, const broker::Session& session, const broker::Message& message,
-                 bool retain);
+                 bool retain, bool cleared);
   Stack& stackOf(const broker::Session& session) const {
     return session.stack() ? *session.stack() : home();
   }

@@ -328,6 +328,16 @@ Flow HttpAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   return done();
 }
 
+/// What the service has allowed once stays allowed for the identity.
+Flow HttpAuth::on(AuthorizeReception& question, SyncNext next, Done done) {
+  const auto reader = readers_.find(&question.identity);
+  if (options_.authorizeUrl.empty() || reader == readers_.end()) return next();
+  question.everything = std::any_of(
+      reader->second.filters.begin(), reader->second.filters.end(),
+      [&](const std::string& filter) { return mqtt::contains(filter, question.filter); });
+  return question.everything ? done() : next();
+}
+
 /// Keeps what somebody may read, for as long as anybody else knows who that is.
 void HttpAuth::learn(const broker::Identity& who, std::string_view filter) {
   if (readers_.size() >= sweepAt_) {

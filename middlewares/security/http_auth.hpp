@@ -52,7 +52,8 @@ class HttpAuth final : public Middleware,
                        public Reloadable,
                        public Handles<AuthenticateConnection>,
                        public Handles<AuthorizePacket>,
-                       public Handles<AuthorizeDelivery> {
+                       public Handles<AuthorizeDelivery>,
+                       public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "http_auth";
   static constexpr std::string_view kSummary =
@@ -85,6 +86,7 @@ public:
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   class Question;

@@ -31,7 +31,8 @@ class JwtAuth final : public Middleware,
                       public Reloadable,
                       public Handles<AuthenticateConnection>,
                       public Handles<AuthorizePacket>,
-                      public Handles<AuthorizeDelivery> {
+                      public Handles<AuthorizeDelivery>,
+                      public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "jwt_auth";
   static constexpr std::string_view kSummary =
@@ -67,6 +68,7 @@ public:
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   class Verification;
