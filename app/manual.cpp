@@ -181,8 +181,8 @@ bind = "127.0.0.1:1883"
 [pipeline]
 default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
            "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
-#secure  = ["connection", "authentication", "password_file", "authorization", "acl_file",
-#           "keep_alive", "last_will", "sqlite_backend", "session_manager",
+#secure  = ["connection", "auth_backoff", "authentication", "password_file", "authorization",
+#           "acl_file", "keep_alive", "last_will", "sqlite_backend", "session_manager",
 #           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
 
 #[middleware.password_file]
