@@ -25,10 +25,23 @@ std::string place(const ConfigFinding& finding, const SourceText& source) {
   return fmt::format("{}:{}:{}: ", source.name(), finding.at.line, finding.at.column);
 }
 
+/// Text from a configuration, with asterisks for what a URL in it says of user and
+/// password: a report may end up in a log that others read.
+std::string withoutCredentials(std::string text) {
+  constexpr std::string_view kScheme = "://";
+  for (std::size_t at = 0; (at = text.find(kScheme, at)) != std::string::npos;) {
+    at += kScheme.size();
+    const std::size_t end = std::min(text.find_first_of("/?#\"' \t", at), text.size());
+    const std::size_t host = text.rfind('@', end);
+    if (host != std::string::npos && host > at) std::fill(&text[at], &text[host], '*');
+  }
+  return text;
+}
+
 /// The line as a terminal may see it. A control character that a broken file
 /// holds is one column wide like any other.
 std::string shown(std::string_view line) {
-  std::string text{line};
+  std::string text = withoutCredentials(std::string{line});
   for (char& c : text)
     if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) c = '?';
   return text;
@@ -62,6 +75,7 @@ std::string counted(std::size_t count, std::string_view what) {
 }  // namespace
 
 void ConfigReport::add(ConfigFinding finding) {
+  finding.message = withoutCredentials(std::move(finding.message));
   const auto same = [&](const ConfigFinding& other) {
     return other.at == finding.at && other.message == finding.message;
   };

@@ -290,15 +290,17 @@ void Daemon::watchFiles() {
                    });
   }
   for (const Pipelines::Reader& reader : pipelines_.readers())
-    fileWatch_.add([files = reader.files] { return files; },
-                   [this, name = reader.instance] {
-                     ConfigReport report;
-                     pipelines_.reload(name, report);
-                     report.log(log_, config_.source);
-                     if (!report.hasErrors())
-                       log_.info("files of \"{}\" have changed and were read anew",
-                                 mqtt::printable(name));
-                   });
+    fileWatch_.add(
+        [files = reader.files] { return files; },
+        [this, name = reader.instance] {
+          ConfigReport report;
+          pipelines_.reload(name, report);
+          report.log(log_, config_.source);
+          if (report.hasErrors())
+            log_.error("\"{}\" goes on with what it has read before", mqtt::printable(name));
+          else
+            log_.info("files of \"{}\" have changed and were read anew", mqtt::printable(name));
+        });
 }
 
 void Daemon::reloadFiles(ConfigReport& report) {

@@ -119,7 +119,7 @@ starting is the last line of that, and the exit code says what kind of thing it 
 | signal | what comes of it |
 |---|---|
 | `SIGTERM`, `SIGINT` | listeners close, clients are told, what is queued is written; a second one ends it at once |
-| `SIGHUP` | the file is read anew. If anything is wrong, nothing changes. Otherwise `[log]` is taken over, and middlewares that can read their files again do. Changes of listeners, pipelines and middlewares are told in one line; they need a restart |
+| `SIGHUP` | the file is read anew. If anything is wrong, nothing changes. Otherwise `[log]` is taken over, and certificates, keys, passwords and rules are read again, as they are when their files change. Changes of listeners, pipelines and middlewares are told in one line; they need a restart |
 
 **systemd.** It speaks `sd_notify`: use `Type=notify`. It is ready when all listeners are open,
 `systemctl status` shows clients and messages, and with `WatchdogSec=` a loop that is stuck is
@@ -181,8 +181,8 @@ bind = "127.0.0.1:1883"
 [pipeline]
 default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
            "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
-#secure  = ["connection", "authentication", "password_file", "authorization", "acl_file",
-#           "keep_alive", "last_will", "sqlite_backend", "session_manager",
+#secure  = ["connection", "auth_backoff", "authentication", "password_file", "authorization",
+#           "acl_file", "keep_alive", "last_will", "sqlite_backend", "session_manager",
 #           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
 
 #[middleware.password_file]

@@ -454,6 +454,20 @@ enum class DropReason : std::uint8_t {
 std::string_view toString(DropReason reason) noexcept;
 inline constexpr std::size_t kDropReasons = 8;
 
+/// A message that has waited for a session, in its queue or since an earlier
+/// connection, is about to be sent: may it still be? Executed by
+/// outbound_manager on the pipeline of the receiver.
+struct ForwardWaiting {
+  static constexpr std::string_view kName = "forwardWaiting";
+  static constexpr CallbackKind kKind = CallbackKind::sync;
+
+  const broker::Session& session;
+  const broker::Message& message;
+  bool retain;  ///< the flag to be sent
+
+  std::optional<DropReason> obstacle{};  ///< out: why it is dropped instead
+};
+
 /// A message was dropped for one receiver. For counters and logs.
 struct MessageDropped {
   static constexpr std::string_view kName = "messageDropped";
@@ -534,7 +548,7 @@ using AllCallbacks =
               ConnectionLost, ConnectionClosed, CleanDisconnect, UncleanDisconnect, ClientDrained,
               OpenSession, SuspendSession, SessionEnded, SubscribeTopic, UnsubscribeTopic,
               StoreSubscription, RemoveSubscription, ClearSubscriptions, LookupSubscriptions,
-              RelayMessage, ForwardMessage, MessageDropped, StoreRetainedMessage,
+              RelayMessage, ForwardMessage, ForwardWaiting, MessageDropped, StoreRetainedMessage,
               LookupRetainedMessages, StoreOfflineMessage, LookupOfflineMessages,
               RemoveOfflineMessages, ClearOfflineMessages, StoreDelivery, RemoveDelivery,
               DeliveryStored, ReleaseIncoming, AwaitStored, PostponeWill, RemoveWill, RestoreWill>;

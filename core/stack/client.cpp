@@ -48,6 +48,9 @@ ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushLi
       packetsBeyondLimits{metrics.counter(
           "packets_beyond_limits",
           "packets whose size, topics or user properties were more than the listener allows")},
+      connectionsStalled{metrics.counter(
+          "connections_stalled",
+          "connections that took nothing, or whose peer was not there any more, for too long")},
       metrics_{metrics} {}
 
 ClientContext::~ClientContext() = default;
@@ -423,8 +426,9 @@ void Client::onWritable() {
   context_.flushList.add(*this);
 }
 
-void Client::onClosed(std::error_code) {
+void Client::onClosed(std::error_code why) {
   const ClientPtr pin{this};
+  if (why == std::errc::timed_out) context_.connectionsStalled.add();
   lost_ = true;
   outbox_.clear();
   if (!closing()) beginClosing();

@@ -70,6 +70,7 @@ public:
   Metric& publishExpired;  ///< while it waited to be written
   Metric& badPackets;
   Metric& packetsBeyondLimits;
+  Metric& connectionsStalled;
 
   /// Counts a connection that we end, by why.
   void countClosed(mqtt::ReasonCode reason);

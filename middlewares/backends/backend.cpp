@@ -32,6 +32,8 @@ Backend::Backend(Setup& setup, const BackendLimits& limits)
       subscriptionsRefused_{setup.metrics.counter("subscriptions_refused",
                                                   "subscriptions beyond what a session may have")},
       retainedCount_{setup.metrics.counter("retained_messages", "retained messages")},
+      retainedRefused_{setup.metrics.counter("retained_messages_refused",
+                                             "retained messages beyond what may be kept")},
       queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")},
       queuedBytes_{
           setup.metrics.counter("queued_bytes", "memory of the messages that wait for sessions")},
@@ -295,6 +297,7 @@ Flow Backend::on(ClearOfflineMessages& clear, SyncNext next, Done) {
 Flow Backend::on(StoreRetainedMessage& store, SyncNext next, Done) {
   const broker::Message& message = *store.message;
   if (!mayRetain(message)) {
+    retainedRefused_.add();
     if (!std::exchange(retainedFullTold_, true))
       log().warning(
           "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "

@@ -138,6 +138,7 @@ private:
   Metric& subscriptionCount_;
   Metric& subscriptionsRefused_;
   Metric& retainedCount_;
+  Metric& retainedRefused_;
   Metric& queuedCount_;
   Metric& queuedBytes_;
   bool retainedFullTold_ = false;

@@ -118,7 +118,7 @@ void OutboundManager::send(Client& client, broker::Session& session, Delivery& s
                                            .qos = sent.qos,
                                            .retain = sent.retain});
   if (result != Client::Sent::tooLarge) return;
-  forget(session, sent);
+  forget(session, sent, DropReason::packetTooLarge);
 }
 
 /// What waited until it was stored goes out. A delivery that is to be sent again
@@ -137,15 +137,36 @@ Flow OutboundManager::on(DeliveryStored& stored, SyncNext next, Done) {
   return next();
 }
 
-/// A delivery that is larger than the client accepts: as if it had been sent and
-/// acknowledged. [v5:3.1.2-25]
-void OutboundManager::forget(broker::Session& session, const Delivery& delivery) {
+/// A delivery that is not sent, being larger than the client accepts: as if it had
+/// been sent and acknowledged. [v5:3.1.2-25]
+void OutboundManager::forget(broker::Session& session, const Delivery& delivery,
+                             DropReason reason) {
   const std::uint16_t packetId = delivery.packetId;
   const broker::Acknowledged freed = delivery.qos == Qos::atLeastOnce
                                          ? session.window().puback(packetId)
                                          : session.window().pubrec(packetId, true);
   remove(session, freed.number);
-  if (freed.message) drop(session, *freed.message, DropReason::packetTooLarge);
+  if (freed.message) drop(session, *freed.message, reason);
+}
+
+/// Why a message that has waited must not be sent any more, if it must not.
+std::optional<DropReason> OutboundManager::obstacle(Client& client, const broker::Session& session,
+                                                    const Delivery& delivery) const {
+  if (!client.stack().handled<ForwardWaiting>()) return std::nullopt;
+  ForwardWaiting waiting{session, *delivery.message, delivery.retain};
+  client.stack().run(waiting);
+  return waiting.obstacle;
+}
+
+/// A delivery of an earlier connection that must not be sent again. A QoS 2
+/// message may have arrived, so its handshake goes on as if it had.
+void OutboundManager::withhold(Client& client, broker::Session& session, Delivery& delivery,
+                               DropReason reason) {
+  if (delivery.qos == Qos::atLeastOnce) return forget(session, delivery, reason);
+  const std::uint16_t packetId = delivery.packetId;
+  const broker::Acknowledged recorded = session.window().pubrec(packetId, false);
+  if (store(session, delivery)) client.send(mqtt::Pubrel{packetId, ReasonCode::success, {}});
+  if (recorded.message) drop(session, *recorded.message, reason);
 }
 
 Flow OutboundManager::on(SessionEstablished& established, SyncNext next, Done) {
@@ -185,15 +206,20 @@ void OutboundManager::sendMore(Client& client) {
     LookupOfflineMessages lookup{session};
     client.stack().run(lookup);
     if (!lookup.next) return;
-    const bool expired = lookup.next->message->expired(scheduler().now());  // [v5:3.3.2-5]
     const bool acknowledged = lookup.next->qos != Qos::atMostOnce;
-    if (!expired && acknowledged && !window.canSend()) return;
+    std::optional<DropReason> reason;
+    if (lookup.next->message->expired(scheduler().now()))  // [v5:3.3.2-5]
+      reason = DropReason::expired;
+    else if (acknowledged && !window.canSend())
+      return;
+    else
+      reason = obstacle(client, session, *lookup.next);
     Delivery delivery = *lookup.next;
     RemoveOfflineMessages take{session};
     client.stack().run(take);
-    if (expired) {
+    if (reason) {
       remove(session, delivery.number);
-      drop(session, *delivery.message, DropReason::expired);
+      drop(session, *delivery.message, *reason);
     } else if (acknowledged) {
       sendNew(client, session, std::move(delivery));
     } else {
@@ -218,6 +244,10 @@ bool OutboundManager::resend(Client& client, broker::Session& session) {
     window.resent(*delivery);
     return true;
   }
+  if (const auto reason = obstacle(client, session, *delivery)) {
+    withhold(client, session, *delivery, *reason);
+    return true;
+  }
   OutgoingPublish publish{.message = delivery->message,
                           .subscriptionIds = delivery->subscriptionIds,
                           .packetId = packetId,
@@ -226,7 +256,8 @@ bool OutboundManager::resend(Client& client, broker::Session& session) {
                           .dup = delivery->dup};  // [v5:3.3.1-1] [v311:3.3.1-1]
   window.resent(*delivery);
   // This connection of the client may accept less than the one before did.
-  if (client.send(std::move(publish)) == Client::Sent::tooLarge) forget(session, *delivery);
+  if (client.send(std::move(publish)) == Client::Sent::tooLarge)
+    forget(session, *delivery, DropReason::packetTooLarge);
   return true;
 }
 

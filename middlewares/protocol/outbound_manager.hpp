@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "core/stack/callbacks.hpp"
@@ -36,7 +37,7 @@ public:
   };
 
   using Executes = Callbacks<StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages>;
-  using MayExecute = Callbacks<MessageDropped, StoreDelivery, RemoveDelivery>;
+  using MayExecute = Callbacks<ForwardWaiting, MessageDropped, StoreDelivery, RemoveDelivery>;
 
   OutboundManager(Setup& setup, const Options& options);
 
@@ -60,7 +61,11 @@ private:
   void sendMore(Client& client);
   bool store(broker::Session& session, broker::Delivery& delivery) const;
   void remove(broker::Session& session, std::uint64_t number) const;
-  void forget(broker::Session& session, const broker::Delivery& delivery);
+  void forget(broker::Session& session, const broker::Delivery& delivery, DropReason reason);
+  std::optional<DropReason> obstacle(Client& client, const broker::Session& session,
+                                     const broker::Delivery& delivery) const;
+  void withhold(Client& client, broker::Session& session, broker::Delivery& delivery,
+                DropReason reason);
   Flow recorded(Client& client, const mqtt::Pubrec& pubrec, Next next, Done done);
   bool resend(Client& client, broker::Session& session);
   bool hasRoom(const Client& client) const noexcept {

@@ -184,7 +184,9 @@ private:
       if (rule.access == 0) filter = text;
     }
     if (rule.access == 0) rule.access = kRead | kWrite;
-    if (isGood(filter, substitutes)) rules_.trie_.add(tree, filter, substitutes, rule);
+    if (!isGood(filter, substitutes)) return;
+    rules_.trie_.add(tree, filter, substitutes, rule);
+    ++rules_.count_;
   }
 
   bool isGood(std::string_view filter, bool substitutes) {

@@ -33,6 +33,9 @@ bool AclFile::reload(Diagnostics& diagnostics) {
                             remedy, Fault::data);
       });
   if (diagnostics.errorCount() != before) return false;
+  if (rules.empty())
+    diagnostics.warningAt("path", path_.string() + " has no rules: it allows nobody anything",
+                          "for example: topic readwrite home/#, below a line user alice");
   compiled_ = std::make_unique<Compiled>(std::move(rules));
   rightsHaveChanged();
   return true;

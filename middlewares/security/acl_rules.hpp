@@ -96,6 +96,9 @@ public:
     return decide(sectionsFor(who), who, access, subject);
   }
 
+  /// True if nobody may do anything.
+  bool empty() const noexcept { return count_ == 0; }
+
   /// What the rules say of all topics together that a filter matches.
   enum class Reception : std::uint8_t {
     undecided,   ///< they deny none of them
@@ -131,6 +134,7 @@ private:
   };
   using Trees = std::unordered_map<std::string, AclTrie::Tree, Hash, std::equal_to<>>;
 
+  std::size_t count_ = 0;
   AclTrie trie_;
   AclTrie::Tree anonymous_ = trie_.addTree();
   AclTrie::Tree everybody_ = trie_.addTree();

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <charconv>
-#include <string>
 
 namespace mqttstack {
 
@@ -51,6 +50,15 @@ bool AddressRange::contains(std::string_view address) const {
   for (std::size_t i = 0; i < first_.bytes.size(); ++i)
     if (((parsed->bytes[i] ^ first_.bytes[i]) & maskOf(prefix_, i)) != 0) return false;
   return true;
+}
+
+std::string laneOf(std::string_view address) {
+  constexpr std::size_t kNetworkBytes = 8;
+  std::array<unsigned char, 16> bytes{};
+  std::string lane{address};
+  if (::inet_pton(AF_INET6, lane.c_str(), bytes.data()) == 1)
+    lane.assign(bytes.begin(), bytes.begin() + kNetworkBytes);
+  return lane;
 }
 
 }  // namespace mqttstack

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace mqttstack {
@@ -30,5 +31,9 @@ private:
   Address first_;
   unsigned prefix_ = 0;
 };
+
+/// Whom a queue that is fair takes for one: an address of IPv4 as it is, and of IPv6
+/// the /64 network, within which somebody has as many addresses as he likes.
+std::string laneOf(std::string_view address);
 
 }  // namespace mqttstack

@@ -44,7 +44,8 @@ Authorization::Authorization(Setup& setup, const Options& options)
     : Middleware{setup},
       options_{options},
       denied_{setup.metrics, "authorization_denied",
-              "messages, subscriptions, wills and deliveries denied"} {}
+              "messages, subscriptions, wills and deliveries denied"},
+      drops_{setup.metrics} {}
 
 Flow Authorization::handle(Client& client, Packet& packet, Next next, Done) {
   const auto& will = packet.as<mqtt::Connect>().will;
@@ -103,28 +104,44 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
 }
 
 Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
-  broker::Session& session = delivery.session;
-  Stack& stack = session.stack() ? *session.stack() : home();
-  const bool cleared = readsAll(stack, session);
+  Stack& stack = stackOf(delivery.session);
+  const bool cleared = readsAll(stack, delivery.session);
   if (cleared && !delivery.retain) return next();
-  if (!stack.handled<AuthorizeDelivery>()) return next();
-  const broker::Message& message = *delivery.message;
+  if (mayBeSent(stack, delivery.session, *delivery.message, delivery.retain, cleared))
+    return next();
+  delivery.result = ForwardResult::dropped;
+  drops_.drop(stack, delivery.session, *delivery.message, DropReason::notAuthorized);
+  return done();
+}
+
+/// What was allowed when it came may be so no longer. The filter that it came by may
+/// be gone with the right to it, so what is known of the session's filters does not
+/// count. Whoever asks drops it.
+Flow Authorization::on(ForwardWaiting& delivery, SyncNext next, Done done) {
+  if (mayBeSent(stackOf(delivery.session), delivery.session, delivery.message, delivery.retain,
+                false))
+    return next();
+  delivery.obstacle = DropReason::notAuthorized;
+  return done();
+}
+
+/// Whether the reader may read a message, which is known if it is `cleared`, and the
+/// author, if it was retained, may still publish it. Counts it if not.
+bool Authorization::mayBeSent(Stack& stack, const broker::Session& session,
+                              const broker::Message& message, bool retain, bool cleared) {
+  if (!stack.handled<AuthorizeDelivery>()) return true;
   // A message without author is the broker's own.
   const broker::IdentityPtr& author = message.author();
-  Verdict verdict;
   const broker::IdentityPtr& reader = session.identity();
-  if ((!delivery.retain || !author || mayRead(stack, *author, message, true, verdict)) &&
+  Verdict verdict;
+  if ((!retain || !author || mayRead(stack, *author, message, true, verdict)) &&
       (cleared || (reader && mayRead(stack, *reader, message, false, verdict))))
-    return next();
-
+    return true;
   denied_.add(verdict);
   if (log().wants(LogLevel::debug))
     log().debug("{} is not sent \"{}\": denied by {}", mqtt::printable(session.clientId()),
                 mqtt::printable(message.topic()), decidedBy(verdict));
-  delivery.result = ForwardResult::dropped;
-  MessageDropped dropped{session, message, DropReason::notAuthorized};
-  stack.run(dropped);
-  return done();
+  return false;
 }
 
 namespace {

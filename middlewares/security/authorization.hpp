@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "core/stack/callbacks.hpp"
+#include "core/stack/drops.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 #include "core/util/line_limit.hpp"
@@ -28,6 +29,7 @@ namespace mqttstack {
 ///   a right that was taken away, or a `#`, reads nothing it should not. A session
 ///   that may read all that its filters match is known for that (authorizeReception)
 ///   until a right changes or it subscribes again: nothing has to be asked then.
+/// - A message that had to wait, when it is sent.
 ///
 /// Passes everything else: a PINGREQ needs no permission.
 ///
@@ -42,7 +44,8 @@ class Authorization final : public Middleware,
                             public HandlesPackets,
                             public Handles<RelayMessage>,
                             public Handles<SubscribeTopic>,
-                            public Handles<ForwardMessage> {
+                            public Handles<ForwardMessage>,
+                            public Handles<ForwardWaiting> {
 public:
   static constexpr std::string_view kName = "authorization";
   static constexpr std::string_view kSummary =
@@ -64,6 +67,7 @@ public:
   Flow on(RelayMessage& relay, Next next, Done done) override;
   Flow on(SubscribeTopic& subscription, Next next, Done done) override;
   Flow on(ForwardMessage& delivery, SyncNext next, Done done) override;
+  Flow on(ForwardWaiting& delivery, SyncNext next, Done done) override;
 
   /// It has to stand before whoever stores, subscribes or delivers.
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
@@ -72,11 +76,17 @@ private:
   static bool readsAll(Stack& stack, broker::Session& session);
   static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
                       bool asAuthor, Verdict& verdict);
+  bool mayBeSent(Stack& stack, const broker::Session& session, const broker::Message& message,
+                 bool retain, bool cleared);
+  Stack& stackOf(const broker::Session& session) const {
+    return session.stack() ? *session.stack() : home();
+  }
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,
                  const Verdict& verdict);
 
   Options options_;
   DecisionCounter denied_;
+  Drops drops_;
   LineLimit lines_{"denials"};
 };
 

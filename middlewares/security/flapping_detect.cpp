@@ -1,6 +1,7 @@
 #include "middlewares/security/flapping_detect.hpp"
 
 #include "core/stack/client.hpp"
+#include "core/stack/stack.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
 
@@ -63,6 +64,16 @@ Flow FlappingDetect::on(ConnectionLost& lost, SyncNext next, Done) {
                 lost.client.describe(), options_.disconnects, formatTimeSpan(options_.window),
                 formatTimeSpan(options_.ban));
   return next();
+}
+
+void FlappingDetect::validate(const Stack& stack, Diagnostics& diagnostics) const {
+  const auto own = stack.position(this);
+  const auto first = stack.firstHandler<ConnectionClosed>();
+  if (!first || !own || *own > *first) return;
+  const std::string& other = stack.middlewares()[*first]->name();
+  diagnostics.error("\"" + name() + "\" stands before \"" + other +
+                        "\", so that all clients of an address would count as one",
+                    "move \"" + name() + "\" behind \"" + other + "\"");
 }
 
 }  // namespace mqttstack

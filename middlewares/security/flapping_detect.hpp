@@ -48,6 +48,9 @@ public:
   Flow on(SessionEstablished& established, SyncNext next, Done done) override;
   Flow on(ConnectionLost& lost, SyncNext next, Done done) override;
 
+  /// It has to stand behind who gives clients their identifiers.
+  void validate(const Stack& stack, Diagnostics& diagnostics) const override;
+
 private:
   struct Record {
     TimePoint windowBegan{};

@@ -15,6 +15,7 @@
 #include "core/mqtt/utf8.hpp"
 #include "core/net/peer_info.hpp"
 #include "core/util/metrics.hpp"
+#include "middlewares/security/address_range.hpp"
 #include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
@@ -228,7 +229,7 @@ Flow HttpAuth::ask(Callback& callback, const std::string& url, std::string text,
   }
   return next.defer([&](Deferred deferred) {
     worker_.submit(
-        callback.identity.address(),
+        laneOf(callback.identity.address()),
         std::make_unique<Question>(
             *this, url, std::move(text), digest,
             [this, &callback, next](const std::optional<Answer>& answer, TimePoint asked) {

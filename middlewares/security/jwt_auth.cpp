@@ -6,6 +6,7 @@
 
 #include "core/mqtt/topic.hpp"
 #include "core/util/timer_wheel.hpp"
+#include "middlewares/security/address_range.hpp"
 #include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
@@ -151,7 +152,7 @@ void JwtAuth::stop() { worker_.stop(); }
 Flow JwtAuth::on(AuthenticateConnection& login, Next next, Done) {
   if (!login.password || !looksLikeJwt(*login.password)) return next();
   return next.defer([&](Deferred answer) {
-    worker_.submit(login.identity.address(),
+    worker_.submit(laneOf(login.identity.address()),
                    std::make_unique<Verification>(*this, login, std::move(answer)));
   });
 }

@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 
 #include "core/util/timer_wheel.hpp"
+#include "middlewares/security/address_range.hpp"
 #include "middlewares/security/base64.hpp"
 #include "middlewares/security/option_file.hpp"
 
@@ -129,6 +130,9 @@ bool PasswordFile::reload(Diagnostics& diagnostics) {
                             remedy, Fault::data);
       });
   if (diagnostics.errorCount() != before) return false;
+  if (read.size() == 0)
+    diagnostics.warningAt("path", path_.string() + " has no users: it lets nobody in",
+                          "add one with: mqtt-stackd passwd " + path_.string() + " USER");
   users_ = std::make_shared<PasswordTable>(std::move(read));
   verified_.clear();  // what was right may be so no more
   return true;
@@ -149,7 +153,7 @@ Flow PasswordFile::on(AuthenticateConnection& login, Next next, Done done) {
   // For an unknown name it is always the same one, as if it were that user's.
   if (!known) hash = &users_->anyHash(DigestHash{}(digestOf(*login.userName, {})));
   return next.defer([&](Deferred answer) {
-    worker_.submit(login.identity.address(),
+    worker_.submit(laneOf(login.identity.address()),
                    std::make_unique<Verification>(*this, login, *hash, known, digest, next,
                                                   std::move(answer)));
   });

@@ -172,12 +172,20 @@ tls = { certificat = "a" }
   CHECK_THAT(problems, Contains("test.toml: 8 errors"));
 }
 
+TEST_CASE("a password in a URL is shown to nobody", "[config]") {
+  const std::string problems = problemsOf("[[listener]]\nbind = \"http://me:s3cret@host:1/x\"\n");
+  CHECK_THAT(problems, !Contains("s3cret"));
+  CHECK_THAT(problems, Contains("bind = \"http://*********@host:1/x\""));
+}
+
 TEST_CASE("a misspelt name is shown harmlessly", "[config]") {
   CHECK_THAT(problemsOf("\"a\\nb\" = 1"), Contains("error: unknown option \"a\\x0ab\""));
 }
 
-TEST_CASE("a file that was damaged anywhere is read or refused, and every place is in it",
-          "[config]") {
+TEST_CASE(
+    "a file that was damaged anywhere is read or refused, and every place is in it (mosquitto "
+    "OSV-2024-314)",
+    "[config]") {
   const std::string whole = R"([log]
 level = "info"
 [[listener]]

@@ -51,8 +51,10 @@ TEST_CASE(
         "pipeline \"default\", anonymous allowed, no TLS");
 }
 
-TEST_CASE("a listener that the network can reach and that authenticates nobody is refused",
-          "[listeners]") {
+TEST_CASE(
+    "a listener that the network can reach and that authenticates nobody is refused (mosquitto "
+    "CVE-2018-20145, 2283)",
+    "[listeners]") {
   CHECK(
       problemsOf("[[listener]]\nname = \"lan\"\nbind = \"0.0.0.0:1883\"\n") ==
       R"(test.toml:3:8: error: listener "lan" can be reached from the network, and pipeline "default" authenticates nobody
@@ -156,7 +158,8 @@ TEST_CASE("a key that everybody can read is warned of, and refused if everybody 
                                          Contains("help: chmod o-w " + key));
 }
 
-TEST_CASE("a TLS file that holds something else is told at its option", "[listeners]") {
+TEST_CASE("a TLS file that holds something else is told at its option (mosquitto 2130)",
+          "[listeners]") {
   const TemporaryDirectory directory;
   directory.write("bad.crt", "no certificate");
   directory.write("bad.key", "no key");

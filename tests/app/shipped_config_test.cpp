@@ -31,7 +31,9 @@ class Installed {
 public:
   Installed() {
     writeTestCertificates(directory_.path());
-    directory_.write("passwd", contentOf(kShipped / "passwd.example"));
+    for (const char* name : {"passwd", "passwd.example"})
+      directory_.write(name, contentOf(kShipped / "passwd.example") + "alice:$6$salt$" +
+                                 std::string(86, 'x') + "\n");
     directory_.write("acl", contentOf(kShipped / "acl.example"));
     directory_.write("issuer.pem", contentOf(directory_.path() / "server.crt"));
     directory_.write("jwt.secret", "a secret that has 32 bytes or so\n");
@@ -39,8 +41,7 @@ public:
         "jwks.json",
         R"({"keys":[{"kty":"oct","k":"YSBzZWNyZXQgdGhhdCBoYXMgMzIgYnl0ZXMgb3Igc28"}]})");
     directory_.write("http.token", "Bearer sesame\n");
-    for (const char* name : {"passwd.example", "bench.acl"})
-      directory_.write(name, contentOf(kShipped / name));
+    directory_.write("bench.acl", contentOf(kShipped / "bench.acl"));
   }
 
   /// What is wrong with a configuration in this directory.

@@ -52,7 +52,10 @@ TEST_CASE("the right password is accepted [v311:3.1.4-4] [v5:3.1.4-5]", "[creden
   alice.expectNothing();
 }
 
-TEST_CASE("wrong credentials are refused [v311:3.2.2-5] [v5:3.1.4-2]", "[credentials]") {
+TEST_CASE(
+    "wrong credentials are refused, and the connection closed (tinyMQTT CVE-2025-56352, sol "
+    "CVE-2025-63235) [v311:3.2.2-5] [v5:3.1.4-2]",
+    "[credentials]") {
   DaemonProcess daemon(GENERATE(kConfig, kOpenConfig), {passwords()});
   struct Wrong {
     const char* what;
@@ -96,7 +99,7 @@ TEST_CASE("a client without credentials is let in where the listener allows it",
 }
 
 TEST_CASE(
-    "a refused client leaves nothing behind: no will, no takeover, no message (EMQX 1230) "
+    "a refused client leaves nothing behind: no will, no takeover, no message (EMQX 8978, 1230) "
     "[v311:3.1.4-5] [v5:3.1.4-6]",
     "[credentials]") {
   DaemonProcess daemon(kConfig, {passwords()});
@@ -115,7 +118,44 @@ TEST_CASE(
   alice.expectNothing();
 }
 
-TEST_CASE("another user does not get the session of a client identifier", "[credentials]") {
+TEST_CASE("RabbitMQ CVE-2016-9877: a user name alone convinces no authenticator", "[credentials]") {
+  const std::string authenticators =
+      GENERATE(as<std::string>{}, "\"password_file\"", "\"jwt_auth\"", "\"http_auth\"",
+               "\"client_certificate\"",
+               "\"client_certificate\", \"jwt_auth\", \"password_file\", \"http_auth\"");
+  const auto version = GENERATE(Version::v311, Version::v5);
+  CAPTURE(authenticators, version);
+  std::string config = kOpenConfig.substr(0, kOpenConfig.find("[middleware"));
+  config.replace(config.find("\"password_file\""), 15, authenticators);
+  if (authenticators.find("password_file") != std::string::npos)
+    config += "[middleware.password_file]\npath = \"passwd\"\n";
+  if (authenticators.find("jwt_auth") != std::string::npos)
+    config += "[middleware.jwt_auth]\nsecret = \"secret\"\n";
+  // Nobody answers there.
+  if (authenticators.find("http_auth") != std::string::npos)
+    config += "[middleware.http_auth]\nauthenticate_url = \"http://127.0.0.1:9/\"\n";
+  DaemonProcess daemon(config, {passwords(), {"secret", std::string(32, 's')}});
+  for (const auto& user : {"alice", "mallory", "", "anonymous"}) {
+    RawClient client(daemon.endpoint(), version);
+    client.send(connectPacket(version, {.userName = user}));
+    const auto code = readConnack(version, client.receive()).code;
+    CAPTURE(user);
+    CHECK(code != 0);
+    client.expectClosed();
+  }
+}
+
+TEST_CASE("mosquitto 2.0.16: a will for the server's own topics is refused with its client",
+          "[credentials]") {
+  DaemonProcess daemon;
+  const std::string topic = GENERATE("$CONTROL/x", "$SYS/broker/load", "$SYS");
+  RawClient client(daemon.endpoint(), Version::v5);
+  client.send(connectPacket(Version::v5, {.will = Will{.topic = topic, .payload = "x"}}));
+  client.expectRefused(5, 0x87);
+}
+
+TEST_CASE("another user does not get the session of a client identifier (EMQX CVE-2026-6564)",
+          "[credentials]") {
   DaemonProcess daemon(kConfig, {passwords()});
   const auto version = GENERATE(Version::v311, Version::v5);
   CAPTURE(version);

@@ -77,8 +77,9 @@ TEST_CASE("the grace of the keep alive is an option", "[keep_alive]") {
   CHECK(Clock::now() - start >= 2800ms);
 }
 
-TEST_CASE("a client may be told a shorter keep alive than it asked for [v5:3.2.2-22]",
-          "[keep_alive]") {
+TEST_CASE(
+    "a client may be told a shorter keep alive than it asked for (CVE-2020-13849) [v5:3.2.2-22]",
+    "[keep_alive]") {
   DaemonProcess daemon(plainConfig("[middleware.keep_alive]\nmax_keep_alive = \"5s\"\n"));
   RawClient client(daemon.endpoint(), Version::v5);
   const auto connack = client.connect({.keepAlive = 6});

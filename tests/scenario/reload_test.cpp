@@ -123,6 +123,28 @@ TEST_CASE("mosquitto CVE-2021-34434: a subscription reads nothing more when its 
   CHECK(house.logs("reloaded"));
 }
 
+TEST_CASE("EMQX 18246: what waits for a session is not sent when its right is gone", "[reload]") {
+  const House house;
+  Connect connect = durable(Version::v5, "a");
+  connect.userName = "alice";
+  connect.password = "wonder";
+  {
+    RawClient alice(house.endpoint(), Version::v5);
+    alice.connect(connect);
+    alice.subscribe({{"a/#", 1}});
+    alice.disconnect();
+  }
+  RawClient writer(house.endpoint(), Version::v5);
+  writer.connect({.clientId = "w", .userName = "alice", .password = "wonder"});
+  CHECK(house.mayPublish(writer, "a/secret"));
+  house.replace("acl", "user alice\ntopic publish a/#\n");
+  house.hangUp();
+  REQUIRE(house.logs("reloaded"));
+  RawClient alice(house.endpoint(), Version::v5);
+  CHECK(alice.connect(connect).sessionPresent);
+  alice.expectNothing();
+}
+
 TEST_CASE(
     "mosquitto CVE-2018-12550, CVE-2018-12551, CVE-2017-7652: no state of the files opens anything "
     "while the broker runs",

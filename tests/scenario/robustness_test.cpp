@@ -61,8 +61,10 @@ TEST_CASE("a connection that sends nothing is closed after the connect timeout",
   CHECK(Clock::now() - start < 4s);
 }
 
-TEST_CASE("a CONNECT that never ends is closed after the connect timeout, however it dribbles",
-          "[robustness]") {
+TEST_CASE(
+    "NATS GHSA-r72h-j7qq-v6qg: a CONNECT that never ends is closed after the connect timeout, "
+    "however it dribbles",
+    "[robustness]") {
   DaemonProcess daemon(kImpatient);
   const auto start = Clock::now();
   RawClient slow(daemon.endpoint());
@@ -124,7 +126,8 @@ TEST_CASE("a remaining length of more than four bytes is malformed [v5:1.5.5-1]"
   client.expectDisconnected(0x81);
 }
 
-TEST_CASE("packets that only a server sends end the connection", "[robustness]") {
+TEST_CASE("mosquitto CVE-2021-28166: packets that only a server sends end the connection",
+          "[robustness]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v311, Version::v5);
   CAPTURE(version);
@@ -210,7 +213,10 @@ TEST_CASE("packets behind DISCONNECT are not processed [v311:3.14.4-2] [v5:3.14.
   watcher.expectNothing();
 }
 
-TEST_CASE("a claimed length costs no memory", "[robustness]") {
+TEST_CASE(
+    "EMQX CVE-2021-33175, VerneMQ CVE-2021-33176, RabbitMQ CVE-2021-22116: a claimed length costs "
+    "no memory",
+    "[robustness]") {
   DaemonProcess daemon("[[listener]]\nbind = \"127.0.0.1:0\"\nmax_packet_size = 268435455\n");
   HealthyClient healthy(daemon);
   const auto before = daemon.residentKiB();
@@ -224,7 +230,9 @@ TEST_CASE("a claimed length costs no memory", "[robustness]") {
   CHECK(daemon.residentKiB() - before < 16 * 1024);
 }
 
-TEST_CASE("a CONNECT that claims to be huge is refused at once", "[robustness]") {
+TEST_CASE(
+    "mosquitto CVE-2023-0809, CVE-2017-7651: a CONNECT that claims to be huge is refused at once",
+    "[robustness]") {
   DaemonProcess daemon;
   const auto before = daemon.residentKiB();
   for (int i = 0; i < 100; ++i) {
@@ -294,8 +302,10 @@ TEST_CASE("a thousand connections that come and go leave no memory behind", "[ro
   CHECK(daemon.residentKiB() - before < 3 * 1024);
 }
 
-TEST_CASE("a reader that stands still does not disturb others and is bounded in memory",
-          "[robustness]") {
+TEST_CASE(
+    "Moquette CVE-2026-95845: a reader that stands still does not disturb others and is bounded in "
+    "memory",
+    "[robustness]") {
   DaemonProcess daemon;
   const unsigned qos = GENERATE(0U, 1U);
   CAPTURE(qos);
@@ -319,7 +329,10 @@ TEST_CASE("a reader that stands still does not disturb others and is bounded in 
   CHECK(daemon.residentKiB() - before < 40 * 1024);
 }
 
-TEST_CASE("a storm of takeovers leaves one connection", "[robustness]") {
+TEST_CASE(
+    "NanoMQ CVE-2026-22040, CVE-2026-32134, CVE-2025-59946, sol 17, mosquitto 1489, 1650: a storm "
+    "of takeovers leaves one connection",
+    "[robustness]") {
   DaemonProcess daemon;
   const auto version = GENERATE(Version::v311, Version::v5);
   CAPTURE(version);

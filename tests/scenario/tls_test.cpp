@@ -74,7 +74,7 @@ TEST_CASE("clients connect and exchange messages over TLS 1.2 and 1.3", "[tls]")
   client.disconnect();
 }
 
-TEST_CASE("TLS older than 1.2 is refused", "[tls]") {
+TEST_CASE("TLS older than 1.2 is refused (mosquitto 2722)", "[tls]") {
   const TlsScenario scenario;
   const int tlsVersion = GENERATE(TLS1_VERSION, TLS1_1_VERSION);
   auto tls = scenario.client();
@@ -124,7 +124,7 @@ TEST_CASE("a TLS connection that breaks publishes the will", "[tls]") {
   watcher.expectPublish({.topic = "will", .payload = "gone"});
 }
 
-TEST_CASE("who may come in depends on the client certificate", "[tls]") {
+TEST_CASE("who may come in depends on the client certificate (mosquitto 996)", "[tls]") {
   SECTION("none is asked for") {
     const TlsScenario scenario("none");
     CHECK(isLetIn(scenario.endpoint(), scenario.client()));

@@ -105,7 +105,7 @@ TEST_CASE("retained messages match by the same rules", "[topic_filter]") {
   }
 }
 
-TEST_CASE("clients may not publish to $SYS", "[topic_filter]") {
+TEST_CASE("clients may not publish to $SYS (Aedes 597)", "[topic_filter]") {
   DaemonProcess daemon;
   RawClient watcher(daemon.endpoint(), Version::v5);
   watcher.connect({.clientId = "watcher"});

@@ -402,6 +402,27 @@ TEST_CASE("what clients do is counted", "[client]") {
   CHECK(metrics.value("bad_packets") == 0);
 }
 
+TEST_CASE("each connection that is refused or ended is counted by its reason", "[client]") {
+  Accepting broker;
+  const auto closed = [&](ReasonCode reason) {
+    return broker.metrics.value("clients_closed{reason=\"" + std::string{mqtt::toString(reason)} +
+                                "\"}");
+  };
+  Peer full = broker.connect(ProtocolVersion::v5, "a");
+  full.client().close(ReasonCode::quotaExceeded);
+  full.client().close(ReasonCode::serverBusy);  // it is closed already
+  Peer quiet = broker.connect(ProtocolVersion::v5, "b");
+  quiet.client().closeSilently();
+  broker.listener.packets.topicLevels = 2;
+  Peer deep = broker.connect(ProtocolVersion::v5, "c");
+  deep.send(publishBytes(ProtocolVersion::v5, "a/b/c", "x"));
+  broker.run();
+  CHECK(closed(ReasonCode::quotaExceeded) == 1);
+  CHECK(closed(ReasonCode::serverBusy) == 0);
+  CHECK(closed(ReasonCode::topicNameInvalid) == 1);
+  CHECK(broker.metrics.value("packets_beyond_limits") == 1);
+}
+
 TEST_CASE("the time of the last packet is known, and deferring doesn't count as silence",
           "[client]") {
   Accepting broker;

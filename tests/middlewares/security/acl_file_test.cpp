@@ -166,6 +166,14 @@ TEST_CASE("acl_file reports what is wrong with its file", "[acl_file]") {
     CHECK(findings[0].message == "cannot read /nonexistent/acl: No such file or directory");
     CHECK(findings[0].place.option == "path");
   }
+  SECTION("that it has no rules") {
+    const TemporaryFile file{"user alice\n"};
+    broker.use<AclFile>(AclFile::Options{file.path()});
+    const auto& findings = broker.diagnostics.findings();
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::warning);
+    CHECK(findings[0].message == file.path().string() + " has no rules: it allows nobody anything");
+  }
   SECTION("every bad line, by its number") {
     const TemporaryFile file{"topic a\ntopic a#\ntopics b\n"};
     broker.use<AclFile>(AclFile::Options{file.path()});

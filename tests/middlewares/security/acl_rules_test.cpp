@@ -214,8 +214,8 @@ TEST_CASE("a pattern stands for the client's own level", "[acl_rules]") {
 }
 
 TEST_CASE(
-    "a name that means more than itself makes a pattern match nothing (CVE-2017-7650, "
-    "CVE-2026-44838, CVE-2026-67407)",
+    "a name that means more than itself makes a pattern match nothing (mosquitto "
+    "CVE-2017-7650, NanoMQ 2344, RabbitMQ CVE-2026-44838, CVE-2026-67407)",
     "[acl_rules]") {
   const auto rules = compile(
       "pattern devices/%c/state\n"
@@ -240,6 +240,23 @@ TEST_CASE(
   // A leading $ is no secret way to the broker's own topics, and harmless elsewhere.
   CHECK_FALSE(writes(rules, user("$SYS"), "$SYS/own"));
   CHECK(writes(rules, user("$SYS"), "users/$SYS/x"));
+}
+
+TEST_CASE("nothing in a rule, a topic or a name is an expression (mosca CVE-2018-11615)",
+          "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic a.c/(x|y)\n"
+      "topic [ab]*/^$\n"
+      "pattern own/%c\n");
+  const auto alice = user("alice", "(a+)+$");
+  CHECK(writes(rules, alice, "a.c/(x|y)"));
+  CHECK_FALSE(writes(rules, alice, "abc/x"));
+  CHECK_FALSE(writes(rules, alice, "a.c/x"));
+  CHECK(writes(rules, alice, "[ab]*/^$"));
+  CHECK_FALSE(writes(rules, alice, "aaa/"));
+  CHECK_FALSE(writes(rules, user("alice", ".*"), "own/anything"));
+  CHECK(writes(rules, user("alice", ".*"), "own/.*"));
 }
 
 TEST_CASE("every bad line of an access control file is reported", "[acl_rules]") {

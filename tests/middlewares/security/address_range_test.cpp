@@ -36,6 +36,13 @@ TEST_CASE("ranges of one family have no addresses of another", "[address_range]"
   CHECK_FALSE(contains("0.0.0.0/0", "nonsense"));
 }
 
+TEST_CASE("who has a network of IPv6 is one in a queue", "[address_range]") {
+  CHECK(laneOf("2001:db8:1:2::1") == laneOf("2001:db8:1:2:ffff::9"));
+  CHECK(laneOf("2001:db8:1:2::1") != laneOf("2001:db8:1:3::1"));
+  CHECK(laneOf("192.0.2.1") != laneOf("192.0.2.2"));
+  CHECK(laneOf("local") != laneOf("192.0.2.1"));
+}
+
 TEST_CASE("what is no range is not parsed", "[address_range]") {
   for (const char* wrong : {"", "/", "/8", "10", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
                             "10.0.0.0/8x", "10.0.0.1/8", "2001:db8::/129", "2001:db8::1/64",

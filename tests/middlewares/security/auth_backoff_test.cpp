@@ -1,6 +1,8 @@
 #include "middlewares/security/auth_backoff.hpp"
 
+#include <arpa/inet.h>
 #include <chrono>
+#include <netinet/in.h>
 
 #include <catch2/catch.hpp>
 
@@ -18,6 +20,14 @@ using test::Parts;
 using test::Peer;
 using test::ProtocolBroker;
 using test::TestBroker;
+
+net::PeerAddress addressOf(const char* text) {
+  sockaddr_storage storage{};
+  auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
+  v4.sin_family = AF_INET;
+  REQUIRE(::inet_pton(AF_INET, text, &v4.sin_addr) == 1);
+  return net::PeerAddress::fromSockaddr(storage);
+}
 
 /// A broker that knows one password, and forgives three mistakes a minute.
 struct Door {
@@ -104,6 +114,55 @@ TEST_CASE("a login that goes away while it waits is forgotten", "[auth_backoff]"
   door.broker.advance(5s);
   CHECK(door.asked->calls == before);
   CHECK(peer.gone());
+}
+
+TEST_CASE("a login that has waited is refused by whoever stands behind", "[auth_backoff]") {
+  ProtocolBroker broker{{.second = [](TestBroker& all) {
+    all.use<AuthBackoff>(AuthBackoff::Options{1, 60s, 1s, 100});
+    all.onPackets(mqtt::PacketType::connect, [](Client&, Packet&, Next next, Done) {
+      return next(ReasonCode::badUserNameOrPassword);
+    });
+  }}};
+  mqtt::Connect connect;
+  connect.version = mqtt::ProtocolVersion::v5;
+  connect.clientId = "client";
+  Peer first = broker.connectWith(connect);
+  CHECK(Door::answer(first) == ReasonCode::badUserNameOrPassword);
+  Peer second = broker.connectWith(connect);
+  CHECK(second.client().parked());
+  broker.advance(1100ms);
+  CHECK(Door::answer(second) == ReasonCode::badUserNameOrPassword);
+}
+
+TEST_CASE("a login may still wait when everything is over", "[auth_backoff]") {
+  Door door;  // ends before the timer fires: a sanitizer would tell
+  door.fail(3);
+  CHECK(door.knock("right").client().parked());
+}
+
+TEST_CASE("addresses wait for their own refusals only, and no more are remembered than may be",
+          "[auth_backoff]") {
+  Door door{{2, 60s, 1s, 2}};
+  const auto knockFrom = [&](const char* address, const char* password) {
+    mqtt::Connect connect;
+    connect.version = mqtt::ProtocolVersion::v5;
+    connect.clientId = "client";
+    connect.userName = "alice";
+    connect.password = password;
+    Peer peer = door.broker.open(door.broker.stack(), connect.version, addressOf(address));
+    peer.send(mqtt::Packet{connect});
+    return peer;
+  };
+  for (int i = 0; i < 2; ++i) knockFrom("192.0.2.1", "wrong");
+  CHECK_FALSE(knockFrom("192.0.2.2", "right").closed());
+  CHECK(door.delayed() == 0);
+  knockFrom("192.0.2.1", "right");
+  CHECK(door.delayed() == 1);
+  // Two others fail, and the first is forgotten.
+  knockFrom("192.0.2.3", "wrong");
+  knockFrom("192.0.2.4", "wrong");
+  knockFrom("192.0.2.1", "right");
+  CHECK(door.delayed() == 1);
 }
 
 TEST_CASE("what ends later for want of rights is no refused login", "[auth_backoff]") {

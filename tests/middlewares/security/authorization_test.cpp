@@ -49,7 +49,7 @@ public:
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override {
     ++deliveries;
     askedAboutAuthor |= question.asAuthor;
-    if (fails) return next(std::make_error_code(std::errc::io_error));
+    if (fails || failsDelivery) return next(std::make_error_code(std::errc::io_error));
     const auto& list = question.asAuthor ? writes : reads;
     return answer(question.verdict, list.count(std::string{question.message.topic()}) != 0, done);
   }
@@ -60,6 +60,7 @@ public:
   std::size_t deliveries = 0;
   bool askedAboutAuthor = false;
   bool fails = false;
+  bool failsDelivery = false;
   bool defers = false;
   std::optional<Deferred> later;
 
@@ -249,8 +250,9 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("retained messages are judged when they are delivered (CVE-2018-12546)",
-          "[authorization]") {
+TEST_CASE(
+    "retained messages are judged when they are delivered (mosquitto CVE-2018-12546, EMQX 10192)",
+    "[authorization]") {
   House house;
   house.judge->writes.insert("secret");
   Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
@@ -266,8 +268,10 @@ TEST_CASE("retained messages are judged when they are delivered (CVE-2018-12546)
   CHECK(house.judge->askedAboutAuthor);
 }
 
-TEST_CASE("a retained message is delivered only while its author may publish it (CVE-2018-12546)",
-          "[authorization]") {
+TEST_CASE(
+    "a retained message is delivered only while its author may publish it (mosquitto "
+    "CVE-2018-12546, EMQX 10433)",
+    "[authorization]") {
   House house;
   Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
   writer.send(publish("open", Qos::atMostOnce, true));
@@ -277,6 +281,63 @@ TEST_CASE("a retained message is delivered only while its author may publish it 
   for (const auto& packet : reader.packets())
     CHECK_FALSE(std::holds_alternative<mqtt::Publish>(packet));
   CHECK(house.broker.metrics.value("authorization_denied{by=\"judge:8\"}") == 1);
+}
+
+TEST_CASE("what waits for a session is judged again when it is sent (EMQX 18246)",
+          "[authorization]") {
+  House house;
+  const auto qos = GENERATE(Qos::atLeastOnce, Qos::exactlyOnce);
+  Peer reader = house.broker.connect(ProtocolVersion::v311, "reader", false);
+  std::string subscribe = subscribeTo("#", ProtocolVersion::v311);
+  subscribe.back() = static_cast<char>(qos);
+  reader.send(subscribe);
+  reader.received();
+  const auto resume = [&] {
+    mqtt::Connect connect;
+    connect.clientId = "reader";
+    connect.cleanStart = false;
+    auto packets = house.broker.connectWith(connect).packets();
+    REQUIRE(std::get<mqtt::Connack>(packets.at(0)).sessionPresent);
+    packets.erase(packets.begin());
+    return packets;
+  };
+
+  SECTION("in the queue") {
+    reader.send(mqtt::Disconnect{});
+    house.broker.connect(ProtocolVersion::v311, "writer").send(publish("open", qos));
+    CHECK(house.broker.metrics.value("queued_messages") == 1);
+    SECTION("and goes out while it may") { CHECK(resume().size() == 1); }
+    SECTION("and is dropped when it may not") {
+      house.judge->reads.erase("open");
+      CHECK(resume().empty());
+      CHECK(house.reasons == std::vector<DropReason>{DropReason::notAuthorized});
+      CHECK(house.broker.metrics.value("messages_dropped_not_authorized") == 1);
+      CHECK(house.broker.metrics.value("authorization_denied{by=\"judge:8\"}") == 1);
+    }
+    SECTION("and is dropped when nobody can say") {
+      house.judge->reads.insert("#");
+      house.judge->failsDelivery = true;
+      CHECK(resume().empty());
+    }
+    CHECK(house.broker.metrics.value("queued_messages") == 0);
+  }
+  SECTION("since an earlier connection") {
+    house.broker.connect(ProtocolVersion::v311, "writer").send(publish("open", qos));
+    REQUIRE(reader.packets().size() == 1);
+    reader.reset();
+    SECTION("and goes out while it may") { CHECK(std::get<mqtt::Publish>(resume().at(0)).dup); }
+    SECTION("and does not when it may not, the handshake of QoS 2 being ended all the same") {
+      house.judge->reads.erase("open");
+      const auto packets = resume();
+      if (qos == Qos::atLeastOnce) {
+        CHECK(packets.empty());
+      } else {
+        REQUIRE(packets.size() == 1);
+        CHECK(std::holds_alternative<mqtt::Pubrel>(packets[0]));
+      }
+      CHECK(house.reasons == std::vector<DropReason>{DropReason::notAuthorized});
+    }
+  }
 }
 
 TEST_CASE("who may read all that it subscribed to is asked about that once", "[authorization]") {

@@ -58,6 +58,34 @@ TEST_CASE("who comes and goes slowly is not banned", "[flapping_detect]") {
   }
 }
 
+TEST_CASE("who is refused does not count as one who comes and goes", "[flapping_detect]") {
+  ProtocolBroker broker{{.second = [](TestBroker& all) {
+    all.use<FlappingDetect>(FlappingDetect::Options{2, 10s, 60s, 100});
+    all.onPackets(mqtt::PacketType::connect, [](Client& client, Packet&, Next next, Done) {
+      return client.clientId() == "bad" ? next(ReasonCode::notAuthorized) : next();
+    });
+  }}};
+  mqtt::Connect connect;
+  connect.version = mqtt::ProtocolVersion::v5;
+  connect.clientId = "bad";
+  for (int i = 0; i < 5; ++i) {
+    Peer peer = broker.connectWith(connect);
+    CHECK(std::get<mqtt::Connack>(peer.packets().at(0)).code == ReasonCode::notAuthorized);
+  }
+  CHECK(broker.metrics.value("flapping_detect_banned") == 0);
+}
+
+TEST_CASE("flapping_detect before who gives clients their identifiers is an error",
+          "[flapping_detect]") {
+  TestBroker broker;
+  broker.use<FlappingDetect>();
+  broker.use<Connection>();
+  const auto findings = broker.validate();
+  REQUIRE_FALSE(findings.empty());
+  CHECK_THAT(findings[0].message,
+             Catch::Contains("\"flapping_detect\" stands before \"connection\""));
+}
+
 TEST_CASE("an MQTT 3 client that is banned hears that it is not authorized", "[flapping_detect]") {
   Door door;
   for (int i = 0; i < 3; ++i) door.visit("a", mqtt::ProtocolVersion::v311);

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -338,6 +340,23 @@ TEST_CASE("http_auth shows the service who asks", "[http_auth]") {
       },
       options};
   CHECK(door.enter() == ReasonCode::success);
+
+  SECTION("by what its file says now, if there is one") {
+    std::ofstream{secret.path()} << "Bearer radish\n";
+    Diagnostics found;
+    CHECK(door.auth->reload(found));
+    CHECK(door.enter("bob") == ReasonCode::badUserNameOrPassword);
+    std::filesystem::remove(secret.path());
+    CHECK_FALSE(door.auth->reload(found));
+    CHECK_THAT(found.findings().back().message, Catch::Contains("cannot read"));
+    CHECK(door.enter("carol") == ReasonCode::badUserNameOrPassword);
+  }
+  SECTION("by what it knew if its file is gone") {
+    std::filesystem::remove(secret.path());
+    Diagnostics found;
+    CHECK_FALSE(door.auth->reload(found));
+    CHECK(door.enter("bob") == ReasonCode::success);
+  }
 }
 
 TEST_CASE("http_auth reports what is wrong with its options", "[http_auth]") {

@@ -418,12 +418,19 @@ TEST_CASE("password_file reports what is wrong with its file", "[password_file]"
     CHECK(findings[0].message == "cannot read /dev/null: it is not a regular file");
   }
   SECTION("that everybody can read it") {
-    const TemporaryFile file{"# nobody\n"};
+    const TemporaryFile file{"alice:" + hashed("x") + "\n"};
     std::filesystem::permissions(file.path(), std::filesystem::perms{0644});
     const auto findings = findingsFor(file.path());
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].severity == Severity::warning);
     CHECK(findings[0].help == "chmod 640 " + file.path().string());
+  }
+  SECTION("that nobody is in it") {
+    const TemporaryFile file{"# nobody\n"};
+    const auto findings = findingsFor(file.path());
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::warning);
+    CHECK(findings[0].message == file.path().string() + " has no users: it lets nobody in");
   }
   SECTION("every bad line, by its number") {
     const TemporaryFile file{"alice:" + hashed("x") + "\nbob\ncarol:plain\n"};
