@@ -86,11 +86,12 @@ def about(bench, arguments, names):
         said = subprocess.run([shutil.which("mosquitto") or "/usr/sbin/mosquitto", "-h"],
                               capture_output=True, text=True).stdout
         peer = ", " + said.splitlines()[0] if said else ""
-    return "%s, %d processors (%s), Linux %s%s. Medians of %d rounds; %d of %d runs were disturbed " \
-        "by other work on the machine." % (time.strftime("%Y-%m-%d"), os.cpu_count(),
-                                  models[0] if models else platform.machine(),
-                                  platform.release().split("-")[0], peer, arguments.rounds,
-                                  bench.disturbed, bench.runs)
+    rounds = "Medians of %d rounds" % arguments.rounds if arguments.rounds > 1 else "One round"
+    return ("%s, %d processors (%s), Linux %s%s. %s; %d of %d runs were disturbed by other work on "
+            "the machine." % (time.strftime("%Y-%m-%d"), os.cpu_count(),
+                              models[0] if models else platform.machine(),
+                              platform.release().split("-")[0], peer, rounds, bench.disturbed,
+                              bench.runs))
 
 
 def measure_all(bench, arguments, rows, brokers):
