@@ -200,7 +200,7 @@ public:
                               "max_queued_messages 0\nmax_inflight_messages 0\nuser root\n");
     process_ = ::fork();
     if (process_ == 0) {
-      std::freopen("/dev/null", "w", stderr);
+      if (!std::freopen("/dev/null", "w", stderr)) ::_exit(127);
       ::execlp("mosquitto", "mosquitto", "-c", file.c_str(), nullptr);
       ::execl("/usr/sbin/mosquitto", "mosquitto", "-c", file.c_str(), nullptr);
       ::_exit(127);

@@ -136,7 +136,7 @@ class Scenario:
 SCENARIOS = [
     Scenario("pairs, QoS 0", 10, 1, 32, 0, 4, 40),
     Scenario("pairs, QoS 0, MQTT 5", 10, 1, 32, 0, 5, 40),
-    Scenario("pairs, QoS 0, one at a time", 10, 1, 1, 0, 4, 200),
+    Scenario("a pair, QoS 0, one at a time", 1, 1, 1, 0, 4, 2000),
     Scenario("pairs, QoS 1", 10, 1, 32, 1, 4, 40),
     Scenario("pairs, QoS 2", 10, 1, 32, 2, 4, 20),
     Scenario("one to 100, QoS 0", 1, 100, 16, 0, 4, 10),
