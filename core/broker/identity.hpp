@@ -53,8 +53,8 @@ public:
 
   /// All of it, to make another identity from.
   IdentityFields fields() const {
-    return {principal_, clientId_, address_, listener_, groups(), grants(), certificateName(),
-            anonymous_};
+    return {principal_, clientId_, address_,          listener_,
+            groups(),   grants(),  certificateName(), anonymous_};
   }
   const std::string& principal() const noexcept { return principal_; }
   const std::string& clientId() const noexcept { return clientId_; }

@@ -231,9 +231,11 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
   }
   if (const std::error_code error = mqtt::decodeInto(slot.packet.content, frame, version_))
     return error;
-  if (const std::error_code error = checkLimits(slot.packet.content, listener_.packets)) {
-    context_.packetsBeyondLimits.add();
-    return error;
+  if (listener_.packets.canBreak(frame.size())) {
+    if (const std::error_code error = checkLimits(slot.packet.content, listener_.packets)) {
+      context_.packetsBeyondLimits.add();
+      return error;
+    }
   }
   if (publish) return makeMessage(slot.packet);
   if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)

@@ -14,6 +14,13 @@ struct PacketLimits {
   std::size_t topicLevels = 128;
   std::size_t userProperties = 64;  ///< in one packet, those of a will included
   std::size_t userPropertyBytes = 8192;
+
+  /// False for a packet of so many bytes, of which nothing can be too much.
+  bool canBreak(std::size_t bytes) const noexcept {
+    constexpr std::size_t kLeastUserProperty = 5;
+    return bytes >= topicLevels || bytes > topicBytes ||
+           bytes > userProperties * kLeastUserProperty || bytes > userPropertyBytes;
+  }
 };
 
 /// Judges a packet that a client has sent: empty, or the reason for closing its

@@ -178,8 +178,8 @@ private:
 
   /// Begins a walk. Returns it if it waits, null if it is over and gone.
   template <class Handler, class Ctx, class Then>
-  Walk<Handler, std::decay_t<Ctx>, Then>* begin(const std::vector<Handler*>& list, Ctx&& ctx,
-                                                Then then);
+  Walk<Handler, std::decay_t<Ctx>, std::decay_t<Then>>* begin(const std::vector<Handler*>& list,
+                                                              Ctx&& ctx, Then&& then);
 
   static Next nextOf(Traversal& walk) noexcept { return Next{walk}; }
 
@@ -308,17 +308,18 @@ private:
 };
 
 template <class Handler, class Ctx, class Then>
-Stack::Walk<Handler, std::decay_t<Ctx>, Then>* Stack::begin(const std::vector<Handler*>& list,
-                                                            Ctx&& ctx, Then then) {
+Stack::Walk<Handler, std::decay_t<Ctx>, std::decay_t<Then>>* Stack::begin(
+    const std::vector<Handler*>& list, Ctx&& ctx, Then&& then) {
   if (list.empty()) {
     finish(then, {}, ctx);
     return nullptr;
   }
-  using W = Walk<Handler, std::decay_t<Ctx>, Then>;
+  using W = Walk<Handler, std::decay_t<Ctx>, std::decay_t<Then>>;
   static_assert(sizeof(W) <= WalkPool::kBlockBytes,
                 "contexts hold views and pointers: keep them small");
   WalkPool::Block& block = pool_->take();
-  W* const walk = new (block.bytes) W{*this, block, list, std::forward<Ctx>(ctx), std::move(then)};
+  W* const walk =
+      new (block.bytes) W{*this, block, list, std::forward<Ctx>(ctx), std::forward<Then>(then)};
   return walk->advance() ? nullptr : walk;
 }
 
