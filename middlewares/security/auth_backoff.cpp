@@ -30,9 +30,9 @@ void AuthBackoff::Options::declare(OptionTable<Options>& table) {
       .range(std::chrono::seconds{1}, std::chrono::hours{24});
   table
       .add("delay", &Options::delay,
-           "How long a CONNECT from such an address waits. Has to be shorter than "
-           "connect_timeout, within which the login ends.")
-      .range(std::chrono::milliseconds{10}, std::chrono::minutes{1});
+           "How long a CONNECT from such an address waits. Where connect_timeout is not the "
+           "usual 10 seconds, it has to be longer than this: a login that takes more is cut off.")
+      .range(std::chrono::milliseconds{10}, std::chrono::seconds{5});
   table
       .add("max_addresses", &Options::maxAddresses,
            "How many addresses are remembered; of IPv6, /64 networks.")

@@ -289,7 +289,10 @@ TEST_CASE("a flood of wrong passwords waits, and a client that is in does not", 
   healthy.expectNothing();
 }
 
-TEST_CASE("without descriptors the broker rests, serves who is in, and accepts again", "[limits]") {
+TEST_CASE(
+    "without descriptors the broker rests, serves who is in, reloads nothing (mosquitto "
+    "CVE-2017-7652), and accepts again",
+    "[limits]") {
   DaemonProcess daemon;
   RawClient healthy(daemon.endpoint());
   healthy.connect({.clientId = "healthy"});
@@ -304,6 +307,9 @@ TEST_CASE("without descriptors the broker rests, serves who is in, and accepts a
   CHECK(cpuTicks(daemon) - before <= sysconf(_SC_CLK_TCK) / 5);
   healthy.expectNothing();
   CHECK(daemon.logs("cannot accept"));
+  daemon.signal(SIGHUP);
+  CHECK(daemon.logs("hangup signal: not reloaded, the broker goes on as it was"));
+  healthy.expectNothing();
   crowd.clear();
   letPass(std::chrono::milliseconds(500));
   RawClient late(daemon.endpoint());
