@@ -112,6 +112,18 @@ bool SqliteDatabase::isFull(int code) const noexcept {
   return (code & 0xff) == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT);
 }
 
+bool SqliteDatabase::hasMoved() const noexcept {
+  int moved = 0;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return moved != 0;
+}
+
+int SqliteDatabase::syncLog() noexcept {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  return log && log->pMethods ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : SQLITE_OK;
+}
+
 bool SqliteDatabase::isDamage(int code) noexcept {
   return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB ||
          (code & 0xff) == SQLITE_FORMAT || (code & 0xff) == SQLITE_ERROR;

@@ -79,6 +79,10 @@ public:
   std::string message() const;
   /// Whether `code` says that there is no room.
   bool isFull(int code) const noexcept;
+  /// Whether the file is not where it was opened any more.
+  bool hasMoved() const noexcept;
+  /// Has the log written to the disk. SQLITE_OK, or what went wrong.
+  int syncLog() noexcept;
   static bool isDamage(int code) noexcept;
 
   sqlite3* handle() const noexcept { return database_; }
