@@ -79,7 +79,7 @@ void Daemon::inherit(std::vector<InheritedSocket> sockets, ConfigReport& report)
 }
 
 ExitCode Daemon::run() {
-  ignoreBrokenPipes();
+  haveWritesFail();
   log_.debug("up to {} open files", raiseFileLimit());
   // Taken before anything is started, so that no signal finds things half done.
   signals_.add(SIGTERM);

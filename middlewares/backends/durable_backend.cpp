@@ -330,7 +330,7 @@ void DurableBackend::refused(const std::string& message) {
   const TimePoint now = scheduler().now();
   if (refusalTold_ && now < *refusalTold_ + kTellInterval) return;
   refusalTold_ = now;
-  log().error("{}; what cannot be stored is refused until there is room again", message);
+  log().error("{}; what cannot be stored is refused until that is over", message);
 }
 
 void DurableBackend::broken(const std::string& message) {

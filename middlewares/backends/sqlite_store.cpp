@@ -55,6 +55,7 @@ std::string SqliteStore::resolve(const std::filesystem::path& path) {
 std::string SqliteStore::prepareAll() {
   static constexpr std::array<std::string_view, kStatements> kSql{
       "BEGIN IMMEDIATE",
+      "PRAGMA page_count",
       "COMMIT",
       "ROLLBACK",
       "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)"
@@ -89,6 +90,7 @@ std::string SqliteStore::prepareAll() {
 
 /// What to tell the operator about `code`, which came last.
 std::string SqliteStore::trouble(int code) const {
+  if (code == SQLITE_FULL) return fmt::format("\"{}\": {}", path_, sqlite3_errstr(code));
   const std::string what = database_.message();
   if (SqliteDatabase::isDamage(code)) return describeDamage(path_, what);
   if ((code & 0xff) == SQLITE_BUSY)
@@ -144,12 +146,25 @@ int SqliteStore::bisect(std::span<const Operation> all, std::uint32_t begin,
   return bisect(all, units[half - 1].end, units.subspan(half), failed);
 }
 
+/// What the log has taken up must find room in the database: otherwise the log could
+/// never be begun anew, and a full disk not even take up what makes it emptier.
+int SqliteStore::reservePages() {
+  SqliteStatement& count = statements_[kPageCount];
+  const std::int64_t pages = count.step() == SQLITE_ROW ? count.integer(0) : 0;
+  count.reset();
+  if (pages <= reservedPages_) return SQLITE_OK;
+  if (database_.makeRoom(pages) != SQLITE_OK) return SQLITE_FULL;
+  reservedPages_ = pages;
+  return SQLITE_OK;
+}
+
 /// All of them or none. SQLITE_OK; SQLITE_FULL or SQLITE_BUSY if it can be tried
 /// again; or what went wrong.
 int SqliteStore::transact(std::span<const Operation> operations) {
   int code = run(kBegin);
   for (std::size_t i = 0; code == SQLITE_OK && i < operations.size(); ++i)
     code = apply(operations[i]);
+  if (code == SQLITE_OK) code = reservePages();
   if (code == SQLITE_OK) code = run(kCommit);
   if (code == SQLITE_OK) return code;
   // What went wrong has to be asked for before it is forgotten.
@@ -349,12 +364,14 @@ int SqliteStore::apply(const DropWill& drop) {
 /// Sees to it that there is room in the log and in the file for what has to be
 /// stored even if the disk is full: acknowledgements, mostly.
 std::string SqliteStore::keepReserve() {
-  const std::string sql = fmt::format(
+  const std::string fill = fmt::format(
       "BEGIN IMMEDIATE; DROP TABLE IF EXISTS reserve; CREATE TABLE reserve(bytes BLOB); INSERT "
-      "INTO reserve VALUES "
-      "(zeroblob({})); COMMIT; DROP TABLE reserve",
+      "INTO "
+      "reserve VALUES (zeroblob({}))",
       kReservedPages * 4096);
-  const int code = database_.execute(sql.c_str());
+  int code = database_.execute(fill.c_str());
+  if (code == SQLITE_OK) code = reservePages();
+  if (code == SQLITE_OK) code = database_.execute("COMMIT; DROP TABLE reserve");
   if (code == SQLITE_OK) {
     checkpoint(SQLITE_CHECKPOINT_RESTART);
     return broken_;
@@ -394,7 +411,10 @@ bool SqliteStore::tidyUp() {
   const auto spare = database_.number("PRAGMA freelist_count").value_or(0);
   const auto pages = database_.number("PRAGMA page_count").value_or(0);
   const bool vacuum = spare > kSparePages && spare > pages / 4;
-  if (vacuum) judge(database_.execute(kVacuumSlice));
+  if (vacuum) {
+    judge(database_.execute(kVacuumSlice));
+    reservedPages_ = 0;
+  }
   checkpoint(SQLITE_CHECKPOINT_PASSIVE);
   return vacuum && broken_.empty();
 }

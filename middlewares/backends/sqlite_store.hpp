@@ -47,6 +47,7 @@ private:
   class Loader;
   enum Statement : std::size_t {
     kBegin,
+    kPageCount,
     kCommit,
     kRollback,
     kPutMessage,
@@ -106,6 +107,7 @@ private:
 
   void checkpoint(int mode);
   void judge(int code);
+  int reservePages();
   int transact(std::span<const Operation> operations);
   int bisect(std::span<const Operation> all, std::uint32_t begin, std::span<StoreUnit> units,
              std::size_t& failed);
@@ -120,6 +122,7 @@ private:
   std::optional<StoreClock> clock_;           // what the times of messages are stored with
   std::string message_;                       // of the failure that was told last
   std::string broken_;                        // after a commit: nothing can be relied on any more
+  std::int64_t reservedPages_ = 0;            // that the file has room for on the disk
   int logPages_ = 0;                          // as many as the log had after the last commit
   int checkpointAt_ = 0;                      // that many are too many
   const broker::Identity* author_ = nullptr;  // of the last message, while committing

@@ -71,7 +71,7 @@ TEST_CASE("a bit that is wrong in the log is seen, wherever it is, and nothing i
   const std::string database = contentOf(path);
   std::size_t refused = 0;
   std::size_t unseen = 0;
-  for (std::size_t at = 3; at < log.size(); at += 911) {
+  for (std::size_t at = 3; at < log.size(); at += 9973) {
     std::string damaged = log;
     damaged[at] ^= 0x10;
     write(path, database);
@@ -92,8 +92,8 @@ TEST_CASE("a bit that is wrong in the log is seen, wherever it is, and nothing i
     CHECK(opened.reading.rows.queue.size() >= 9);
     unseen += opened.reading.rows.queue.size() == 9 && opened.warnings.empty();
   }
-  CHECK(refused > 100);
-  CHECK(unseen <= 5);  // in the very last page: that looks as if it was not written
+  CHECK(refused > 10);
+  CHECK(unseen <= 1);  // in the very last page: that looks as if it was not written
 }
 
 TEST_CASE("a damaged log is done without by the remedy that the message names", "[sqlite_log]") {
