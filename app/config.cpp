@@ -46,9 +46,12 @@ public:
   Reader(Config& config, ConfigReport& report) : config_{config}, report_{report} {}
 
   void read(const ConfigTable& file) {
-    static const std::vector<std::string> kKnown{"listener", "log", "middleware", "pipeline"};
+    static const std::vector<std::string> kKnown{"limits", "listener", "log", "middleware",
+                                                 "pipeline"};
     for (const ConfigEntry& entry : file.entries) {
-      if (entry.key == "listener")
+      if (entry.key == "limits")
+        readLimits(entry);
+      else if (entry.key == "listener")
         readListeners(entry);
       else if (entry.key == "log")
         readLog(entry);
@@ -79,6 +82,14 @@ private:
       return report_.error(entry.value.at, "\"log\" has to be a table",
                            "write [log] and below it, for example, level = \"info\"");
     config_.log = readSettings<LogSettings>({entry.at, *table}, config_.base, report_);
+  }
+
+  void readLimits(const ConfigEntry& entry) {
+    const auto* table = entry.value.as<ConfigTable>();
+    if (!table)
+      return report_.error(entry.value.at, "\"limits\" has to be a table",
+                           "write [limits] and below it, for example, max_connections = 10000");
+    config_.limits = readSettings<LimitSettings>({entry.at, *table}, config_.base, report_);
   }
 
   void readListeners(const ConfigEntry& entry) {
@@ -233,6 +244,42 @@ void ListenerSettings::declare(OptionTable<ListenerSettings>& table) {
       .add("max_packet_size", &ListenerSettings::maximumPacketSize,
            "The largest packet that clients may send. Larger ones end the connection.")
       .range(ByteCount{1024}, ByteCount{256 * 1024 * 1024});
+  table
+      .add("max_topic_bytes", &ListenerSettings::maximumTopicBytes,
+           "The longest topic name or filter. A longer one ends the connection (MQTT 5: reason "
+           "0x90 or 0x8F).")
+      .range(1, 65'535);
+  table
+      .add("max_topic_levels", &ListenerSettings::maximumTopicLevels,
+           "How many levels a topic name or filter may have; more end the connection likewise.")
+      .range(1, 65'535);
+  table.add("max_user_properties", &ListenerSettings::maximumUserProperties,
+            "How many user properties a packet of MQTT 5 may have, those of a will included. More "
+            "end the connection (reason 0x95).");
+  table.add("max_user_property_bytes", &ListenerSettings::maximumUserPropertyBytes,
+            "The size of all user properties of a packet together; more ends it likewise.");
+  table.add("max_connections", &ListenerSettings::maximumConnections,
+            "How many connections there may be at once through this listener; 0: as many as "
+            "[limits] has. Those beyond are reset when they are accepted.");
+  table.add(
+      "max_connections_per_address", &ListenerSettings::connectionsPerAddress,
+      "How many connections there may be at once from one address; 0: any number. Of IPv6, an "
+      "address is a /64 network. Behind a proxy all clients have one address.");
+  table.add("connection_rate_per_address", &ListenerSettings::connectionRatePerAddress,
+            "How many connections a second may come from one address, and as many at once; 0: any "
+            "number.");
+  table.add("limit_loopback", &ListenerSettings::limitLoopback,
+            "Whether the limits per address hold for the addresses of this machine itself, too.");
+  table
+      .add("write_timeout", &ListenerSettings::writeTimeout,
+           "A client that takes nothing of what was sent to it for so long is cut off.")
+      .range(std::chrono::seconds{1}, std::chrono::hours{1});
+}
+
+void LimitSettings::declare(OptionTable<LimitSettings>& table) {
+  table.add("max_connections", &LimitSettings::maximumConnections,
+            "How many connections there may be at once through all listeners; 0: as many as the "
+            "limit of open files leaves, less 64. Those beyond are reset when they are accepted.");
 }
 
 void TlsSettings::declare(OptionTable<TlsSettings>& table) {
@@ -302,7 +349,7 @@ const InstanceConfig* Config::instance(std::string_view name) const noexcept {
 
 Config readConfig(SourceText source, ConfigReport& report) {
   std::filesystem::path base = std::filesystem::path{source.name()}.parent_path();
-  Config config{std::move(source), std::move(base), {}, {}, {}, {}};
+  Config config{std::move(source), std::move(base), {}, {}, {}, {}, {}};
   const auto file = parseToml(config.source, report);
   if (!file) return config;
   Reader{config, report}.read(*file);

@@ -27,6 +27,13 @@ struct LogSettings {
   static void declare(OptionTable<LogSettings>& table);
 };
 
+/// `[limits]`
+struct LimitSettings {
+  std::uint32_t maximumConnections = 0;
+
+  static void declare(OptionTable<LimitSettings>& table);
+};
+
 /// `[[listener]]`
 struct ListenerSettings {
   std::string name;
@@ -34,6 +41,15 @@ struct ListenerSettings {
   std::string pipeline = "default";
   bool allowAnonymous = false;
   ByteCount maximumPacketSize{1024 * 1024};
+  std::uint16_t maximumTopicBytes = 4096;
+  std::uint16_t maximumTopicLevels = 128;
+  std::uint32_t maximumUserProperties = 64;
+  ByteCount maximumUserPropertyBytes{8 * 1024};
+  std::uint32_t maximumConnections = 0;
+  std::uint32_t connectionsPerAddress = 1000;
+  std::uint32_t connectionRatePerAddress = 100;
+  bool limitLoopback = false;
+  TimeSpan writeTimeout = std::chrono::seconds{60};
 
   static void declare(OptionTable<ListenerSettings>& table);
 };
@@ -109,6 +125,7 @@ struct Config {
   SourceText source;
   std::filesystem::path base;  ///< what relative paths are relative to
   LogSettings log;
+  LimitSettings limits;
   std::vector<ListenerConfig> listeners;
   std::vector<PipelineConfig> pipelines;
   std::vector<InstanceConfig> instances;

@@ -55,7 +55,9 @@ Daemon::Daemon(const Config& config, const Registry& registry, const LogSink& lo
                  report},
       plans_{planListeners(config, pipelines_, report)},
       inherited_(plans_.size()),
-      fileWatch_{scheduler_, kFileWatchInterval} {}
+      fileWatch_{scheduler_, kFileWatchInterval} {
+  watchFiles();
+}
 
 Daemon::~Daemon() = default;
 
@@ -80,7 +82,9 @@ void Daemon::inherit(std::vector<InheritedSocket> sockets, ConfigReport& report)
 
 ExitCode Daemon::run() {
   haveWritesFail();
-  log_.debug("up to {} open files", raiseFileLimit());
+  const auto openFiles = raiseFileLimit();
+  log_.debug("up to {} open files", openFiles);
+  limitConnections(openFiles);
   // Taken before anything is started, so that no signal finds things half done.
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
@@ -91,7 +95,7 @@ ExitCode Daemon::run() {
   if (started != ExitCode::success) return started;
   heartbeat_.start();
   memoryReturn_.start();
-  watchFiles();
+  fileWatch_.start();
   if (!gaveUp_) io_.run();
   fileWatch_.stop();
   if (!gaveUp_) sayGoodbye();
@@ -107,6 +111,45 @@ ExitCode Daemon::run() {
 void Daemon::giveUp() {
   gaveUp_ = true;
   io_.stop();
+}
+
+/// Some descriptors are for files, for services, and for connections that are
+/// being refused or said goodbye to.
+void Daemon::limitConnections(std::uint64_t openFiles) {
+  constexpr std::uint64_t kOtherFiles = 64;
+  const std::uint64_t possible = openFiles > 2 * kOtherFiles ? openFiles - kOtherFiles : 0;
+  const std::uint32_t wanted = config_.limits.maximumConnections;
+  if (wanted > possible && possible > 0)
+    log_.warning(
+        "max_connections = {} of [limits] is more than the limit of {} open files leaves room for "
+        "(raise LimitNOFILE=)",
+        wanted, openFiles);
+  budget_.maximum = static_cast<std::size_t>(wanted != 0 ? wanted : possible);
+  for (const auto& plan : plans_) {
+    admissions_.push_back(std::make_unique<net::Admissions>(plan->limits, budget_));
+    plan->socket.admissions = admissions_.back().get();
+  }
+  for (const auto each :
+       {net::Refusal::total, net::Refusal::listener, net::Refusal::address, net::Refusal::rate})
+    refusals(each);
+}
+
+Metric& Daemon::refusals(net::Refusal refusal) {
+  switch (refusal) {
+    case net::Refusal::total:
+      return metrics_.counter("connections_refused_full",
+                              "connections beyond what the broker takes");
+    case net::Refusal::listener:
+      return metrics_.counter("connections_refused_listener_full",
+                              "connections beyond what their listener takes");
+    case net::Refusal::address:
+      return metrics_.counter("connections_refused_address_full",
+                              "connections beyond what one address may have");
+    case net::Refusal::rate:
+      break;
+  }
+  return metrics_.counter("connections_refused_rate",
+                          "connections that came too fast from one address");
 }
 
 /// Leaves nothing behind if it fails. The reason is what is logged last.
@@ -172,6 +215,7 @@ void Daemon::open(std::size_t index, std::vector<Failure>& failures) {
     return;
   }
   if (inherited) checkInherited(plan, **opened, failures);
+  (*opened)->onRefused([this](net::Refusal refusal) { refusals(refusal).add(); });
   listeners_.push_back(std::move(opened).value());
 }
 
@@ -255,16 +299,15 @@ void Daemon::watchFiles() {
                        log_.info("files of \"{}\" have changed and were read anew",
                                  mqtt::printable(name));
                    });
-  fileWatch_.start();
 }
 
 void Daemon::reloadFiles(ConfigReport& report) {
+  fileWatch_.settle();
   pipelines_.reload(report);
   for (std::size_t i = 0; i < plans_.size(); ++i)
     if (plans_[i]->tls)
       if (std::string problem = reloadTls(i); !problem.empty())
         report.error({}, std::move(problem), {}, Fault::data);
-  fileWatch_.settle();
 }
 
 /// Either everything about it is new for the connections to come, or nothing is,

@@ -87,6 +87,8 @@ private:
   void awaitSignal();
   void onSignal(int signal);
   void reload();
+  void limitConnections(std::uint64_t openFiles);
+  Metric& refusals(net::Refusal refusal);
   void watchFiles();
   std::string reloadTls(std::size_t index);
   void sayGoodbye();
@@ -99,6 +101,8 @@ private:
   std::function<std::string()> onReload_;
 
   // Destroyed backwards: listeners, pipelines, then what they stand on.
+  net::ConnectionBudget budget_;
+  std::vector<std::unique_ptr<net::Admissions>> admissions_;  // for each plan
   asio::io_context io_{1};
   net::AsioScheduler scheduler_{io_};
   net::AsioExecutor executor_{io_};

@@ -53,6 +53,8 @@ std::vector<ConfigTableInfo> configTables() {
        "A further certificate, for clients that ask for one of its names. Who asks for none, or "
        "for one that no certificate has, gets that of [listener.tls].",
        optionsOf<SniSettings>()},
+      {"limits", "[limits]", "What holds for the broker as a whole: one [limits].",
+       optionsOf<LimitSettings>()},
       {"log", "[log]", "What is written to stderr: one [log].", optionsOf<LogSettings>()}};
   all.front().options.push_back(
       {"tls", "table", "", "", "Clients speak TLS, at least 1.2. Left out: they speak plain MQTT.",

@@ -20,11 +20,11 @@ std::uint64_t bits(Number number) {
 }  // namespace
 
 void FileWatch::add(std::function<Files()> files, std::function<void()> changed) {
-  watched_.push_back({std::move(files), std::move(changed)});
+  const Fingerprint now = look(files());
+  watched_.push_back({std::move(files), std::move(changed), now, now});
 }
 
 void FileWatch::start() {
-  settle();
   if (!watched_.empty()) scheduler_.start(timer_, interval_);
 }
 

@@ -27,14 +27,15 @@ public:
 
   /// Has `changed` called from the loop when one of the files that `files` names
   /// has changed, appeared or vanished. It names them anew each time, since a
-  /// directory may hold others by then. `changed` must not add.
+  /// directory may hold others by then. What the files are now is not news.
+  /// `changed` must not add.
   void add(std::function<Files()> files, std::function<void()> changed);
 
-  /// Begins to look. What the files are now is not news.
+  /// Begins to look.
   void start();
   /// No more calls.
   void stop() { timer_.cancel(); }
-  /// Takes the files as they are now for known; called when they were read for
+  /// Takes the files as they are now for known; called before they are read for
   /// another reason. What is changed later is told as ever.
   void settle();
 

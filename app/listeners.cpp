@@ -53,6 +53,12 @@ private:
     plan->policy.maximumPacketSize = settings.maximumPacketSize.count;
     plan->policy.maximumConnectSize =
         std::min(plan->policy.maximumConnectSize, plan->policy.maximumPacketSize);
+    plan->policy.packets = {settings.maximumTopicBytes, settings.maximumTopicLevels,
+                            settings.maximumUserProperties,
+                            settings.maximumUserPropertyBytes.count};
+    plan->socket.tcpUserTimeout = settings.writeTimeout;
+    plan->limits = {settings.maximumConnections, settings.connectionsPerAddress,
+                    settings.connectionRatePerAddress, settings.limitLoopback};
     plan->pipeline = findPipeline(listener);
     checkName(listener, index);
     loadTls(listener, *plan);

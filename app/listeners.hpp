@@ -19,6 +19,7 @@ namespace mqttstack {
 struct ListenerPlan {
   net::ListenerOptions socket;
   ListenerPolicy policy;
+  net::ConnectionLimits limits;
   const Pipeline* pipeline;
   /// Clients without credentials get in for no other reason than that they are on
   /// this machine.

@@ -78,6 +78,8 @@ void compare(std::string_view what, const std::vector<Part>& running,
 
 std::vector<std::string> changesThatNeedRestart(const Config& running, const Config& wanted) {
   std::vector<std::string> changes;
+  if (running.limits.maximumConnections != wanted.limits.maximumConnections)
+    changes.emplace_back("[limits] changed");
   compare("listener", running.listeners, wanted.listeners, changes);
   compare("pipeline", running.pipelines, wanted.pipelines, changes);
   compare("middleware", running.instances, wanted.instances, changes);

@@ -13,9 +13,11 @@
 #include "middlewares/protocol/session_manager.hpp"
 #include "middlewares/protocol/subscription_manager.hpp"
 #include "middlewares/security/acl_file.hpp"
+#include "middlewares/security/auth_backoff.hpp"
 #include "middlewares/security/authentication.hpp"
 #include "middlewares/security/authorization.hpp"
 #include "middlewares/security/client_certificate.hpp"
+#include "middlewares/security/flapping_detect.hpp"
 #include "middlewares/security/http_auth.hpp"
 #include "middlewares/security/jwt_auth.hpp"
 #include "middlewares/security/password_file.hpp"
@@ -25,10 +27,12 @@ namespace mqttstack {
 
 void registerBuiltins(Registry& registry) {
   registry.add<AclFile>();
+  registry.add<AuthBackoff>();
   registry.add<Authentication>();
   registry.add<Authorization>();
   registry.add<ClientCertificate>();
   registry.add<Connection>();
+  registry.add<FlappingDetect>();
   registry.add<HttpAuth>();
   registry.add<InboundManager>();
   registry.add<JwtAuth>();

@@ -1,6 +1,7 @@
 #include "core/broker/delivery.hpp"
 
 #include <algorithm>
+#include <bitset>
 #include <cassert>
 #include <utility>
 
@@ -48,7 +49,7 @@ void InflightWindow::beginConnection(std::uint16_t limit) noexcept {
   limit_ = limit;
   slotsUsed_ = 0;
   resendAt_ = 0;
-  resendsDue_ = static_cast<std::uint32_t>(ids_.size());
+  resendsDue_ = count_;
   forEach([](Delivery& delivery) {
     delivery.resendDue = true;
     delivery.holdsSlot = false;
@@ -59,7 +60,7 @@ void InflightWindow::beginConnection(std::uint16_t limit) noexcept {
 Delivery& InflightWindow::send(Delivery delivery) {
   assert(canSend());
   assert(delivery.qos != mqtt::Qos::atMostOnce);
-  delivery.packetId = ids_.allocate();
+  delivery.packetId = freeId();
   delivery.state = delivery.qos == mqtt::Qos::atLeastOnce ? DeliveryState::awaitingPuback
                                                           : DeliveryState::awaitingPubrec;
   delivery.dup = false;
@@ -71,7 +72,7 @@ Delivery& InflightWindow::send(Delivery delivery) {
 
 bool InflightWindow::restore(Delivery delivery) {
   assert(delivery.state != DeliveryState::queued);
-  if (!ids_.reserve(delivery.packetId)) return false;
+  if (delivery.packetId == 0 || find(delivery.packetId)) return false;
   delivery.dup = delivery.state != DeliveryState::awaitingPubcomp;
   delivery.resendDue = true;
   delivery.holdsSlot = false;
@@ -130,42 +131,58 @@ Acknowledged InflightWindow::pubcomp(std::uint16_t packetId) noexcept {
   return finish(*delivery);
 }
 
+std::uint16_t InflightWindow::freeId() const noexcept {
+  if (ring_.empty() || (ascending_ && distance(nextId_) > distance(ring_.back().packetId)))
+    return nextId_;
+  // They have come round to ids of which some may still be in use.
+  std::bitset<kAllIds + 1> used{1};
+  for (std::size_t i = 0; i < ring_.size(); ++i)
+    if (ring_[i].state != DeliveryState::queued) used.set(ring_[i].packetId);
+  std::uint16_t id = nextId_;
+  while (used[id]) id = following(id);
+  return id;
+}
+
 Delivery* InflightWindow::find(std::uint16_t packetId) noexcept {
-  if (!ids_.inUse(packetId)) return nullptr;
+  if (ring_.empty() || packetId == 0) return nullptr;
   if (!ascending_) {
-    std::size_t i = 0;
-    while (ring_[i].packetId != packetId || ring_[i].state == DeliveryState::queued) ++i;
-    return &ring_[i];
+    for (std::size_t i = 0; i < ring_.size(); ++i)
+      if (ring_[i].packetId == packetId && ring_[i].state != DeliveryState::queued)
+        return &ring_[i];
+    return nullptr;
   }
   // Ids are given out in turn, so without gaps the distance is the position, and
   // with gaps the position comes before.
   const std::uint16_t wanted = distance(packetId);
-  std::size_t high = std::min<std::size_t>(wanted, ring_.size() - 1);
-  if (ring_[high].packetId == packetId) return &ring_[high];
-  std::size_t low = 0;
-  while (low < high) {
-    const std::size_t middle = (low + high) / 2;
-    if (distance(ring_[middle].packetId) < wanted)
-      low = middle + 1;
-    else
-      high = middle;
+  std::size_t low = std::min<std::size_t>(wanted, ring_.size() - 1);
+  if (ring_[low].packetId != packetId) {
+    std::size_t high = std::exchange(low, 0);
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      if (distance(ring_[middle].packetId) < wanted)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    if (ring_[low].packetId != packetId) return nullptr;
   }
-  assert(ring_[low].packetId == packetId);
-  return &ring_[low];
+  return ring_[low].state != DeliveryState::queued ? &ring_[low] : nullptr;
 }
 
 std::uint16_t InflightWindow::distance(std::uint16_t packetId) const noexcept {
   const std::uint16_t base = ring_.front().packetId;
-  return static_cast<std::uint16_t>(packetId >= base ? packetId - base : packetId + 65'535 - base);
+  return static_cast<std::uint16_t>(packetId >= base ? packetId - base : packetId + kAllIds - base);
 }
 
 Delivery& InflightWindow::append(Delivery&& delivery) {
   // An early delivery that is never acknowledged must not keep the places of all
   // that came after it.
   constexpr std::size_t kKept = 16;
-  if (ring_.size() >= kKept && ring_.size() == ring_.capacity() && ring_.size() >= 2 * ids_.size())
+  if (ring_.size() >= kKept && ring_.size() == ring_.capacity() && ring_.size() >= 2 * count_)
     compact();
   bytes_ += delivery.bytes();
+  ++count_;
+  nextId_ = following(delivery.packetId);
   if (ring_.empty())
     ascending_ = true;
   else if (distance(delivery.packetId) <= distance(ring_.back().packetId))
@@ -187,7 +204,7 @@ Acknowledged InflightWindow::finish(Delivery& delivery) noexcept {
   if (delivery.resendDue) --resendsDue_;
   delivery.holdsSlot = false;
   delivery.resendDue = false;
-  ids_.release(delivery.packetId);
+  --count_;
   delivery.state = DeliveryState::queued;
   delivery.subscriptionIds = {};
   Acknowledged acknowledged{AckResult::accepted, std::exchange(delivery.message, {}),

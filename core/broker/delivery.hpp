@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "core/broker/message.hpp"
-#include "core/broker/packet_ids.hpp"
 #include "core/broker/ring.hpp"
 #include "core/broker/subscription_ids.hpp"
 #include "core/mqtt/protocol.hpp"
@@ -121,6 +120,10 @@ struct Acknowledged {
 /// not over, in the order in which they were first sent, with their packet
 /// ids, and the send quota of the connection. [v5:4.9]
 ///
+/// Packet ids are given out in turn, from 1 to 65 535, never one in use; so they
+/// ascend along the window, and which are in use needs no book of its own.
+/// [v311:2.3.1-2] [v5:2.2.1-3]
+///
 /// Part of the session: it survives the connection, except for the quota.
 /// Acknowledgements may come in any order; one costs O(1) as long as they come
 /// about in order, O(log n) otherwise. A reference to a delivery is valid until
@@ -128,8 +131,8 @@ struct Acknowledged {
 class InflightWindow {
 public:
   /// Deliveries whose handshake is not over.
-  std::size_t size() const noexcept { return ids_.size(); }
-  bool empty() const noexcept { return ids_.size() == 0; }
+  std::size_t size() const noexcept { return count_; }
+  bool empty() const noexcept { return count_ == 0; }
   std::size_t bytes() const noexcept { return bytes_; }
 
   /// A connection begins, with min(client's Receive Maximum, own limit) slots.
@@ -144,7 +147,9 @@ public:
 
   /// True if a new delivery may be sent: nothing is left to be sent again, and a
   /// slot and a packet id are free. [v5:3.3.4-9]
-  bool canSend() const noexcept { return resendsDue_ == 0 && slotsUsed_ < limit_ && !ids_.full(); }
+  bool canSend() const noexcept {
+    return resendsDue_ == 0 && slotsUsed_ < limit_ && count_ < kAllIds;
+  }
   /// Takes a delivery over: gives it a packet id, the state that follows from
   /// its QoS, and a slot. The caller sends the result as a PUBLISH.
   /// REQUIRES: canSend(), QoS 1 or 2.
@@ -182,19 +187,26 @@ public:
   }
 
 private:
+  static constexpr std::uint32_t kAllIds = 65'535;
+
+  static std::uint16_t following(std::uint16_t packetId) noexcept {
+    return packetId == kAllIds ? std::uint16_t{1} : static_cast<std::uint16_t>(packetId + 1);
+  }
+  std::uint16_t freeId() const noexcept;
   Delivery& append(Delivery&& delivery);
   Acknowledged finish(Delivery& delivery) noexcept;
   void compact() noexcept;
   std::uint16_t distance(std::uint16_t packetId) const noexcept;
 
   Ring<Delivery> ring_;  // one that is over has state `queued` and stays until it is in front
-  PacketIds ids_;
   std::size_t bytes_ = 0;
+  std::uint32_t count_ = 0;     // of those that are not over
   std::uint32_t resendAt_ = 0;  // no delivery before this position is to be sent again
   std::uint32_t resendsDue_ = 0;
   std::uint16_t limit_ = 65'535;
   std::uint16_t slotsUsed_ = 0;
-  bool ascending_ = true;  // ids ascend along the ring, counted from the front's
+  std::uint16_t nextId_ = 1;  // to be given out, if it is free
+  bool ascending_ = true;     // ids ascend along the ring, counted from the front's
 };
 
 }  // namespace mqttstack::broker

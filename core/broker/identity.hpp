@@ -35,20 +35,35 @@ struct IdentityFields {
 /// a connection makes one when it is authenticated, and its messages, wills,
 /// sessions and retained messages keep it, so that access can be judged long
 /// after the connection has gone.
+///
+/// Every client has one, and few have groups, grants or a certificate: these are
+/// a block of their own where there are any.
 class Identity : public RefCounted<Identity> {
 public:
-  explicit Identity(IdentityFields fields) : fields_{std::move(fields)} {}
+  explicit Identity(IdentityFields fields)
+      : anonymous_{fields.anonymous},
+        principal_{std::move(fields.principal)},
+        clientId_{std::move(fields.clientId)},
+        address_{std::move(fields.address)},
+        listener_{std::move(fields.listener)} {
+    if (!fields.groups.empty() || fields.grants || !fields.certificateName.empty())
+      more_ = std::make_unique<More>(More{std::move(fields.groups), std::move(fields.grants),
+                                          std::move(fields.certificateName)});
+  }
 
   /// All of it, to make another identity from.
-  const IdentityFields& fields() const noexcept { return fields_; }
-  const std::string& principal() const noexcept { return fields_.principal; }
-  const std::string& clientId() const noexcept { return fields_.clientId; }
-  const std::string& address() const noexcept { return fields_.address; }
-  const std::string& listener() const noexcept { return fields_.listener; }
-  const std::vector<std::string>& groups() const noexcept { return fields_.groups; }
-  const Grants& grants() const noexcept { return fields_.grants; }
-  const std::string& certificateName() const noexcept { return fields_.certificateName; }
-  bool anonymous() const noexcept { return fields_.anonymous; }
+  IdentityFields fields() const {
+    return {principal_, clientId_, address_, listener_, groups(), grants(), certificateName(),
+            anonymous_};
+  }
+  const std::string& principal() const noexcept { return principal_; }
+  const std::string& clientId() const noexcept { return clientId_; }
+  const std::string& address() const noexcept { return address_; }
+  const std::string& listener() const noexcept { return listener_; }
+  const std::vector<std::string>& groups() const noexcept { return more().groups; }
+  const Grants& grants() const noexcept { return more().grants; }
+  const std::string& certificateName() const noexcept { return more().certificateName; }
+  bool anonymous() const noexcept { return anonymous_; }
 
   /// True if both stand for the same authenticated principal. A user who was
   /// authenticated as "anonymous" is not the same as one who gave no credentials.
@@ -57,7 +72,20 @@ public:
   }
 
 private:
-  IdentityFields fields_;
+  struct More {
+    std::vector<std::string> groups;
+    Grants grants;
+    std::string certificateName;
+  };
+  inline static const More kNone{};
+  const More& more() const noexcept { return more_ ? *more_ : kNone; }
+
+  bool anonymous_;
+  std::string principal_;
+  std::string clientId_;
+  std::string address_;
+  std::string listener_;
+  std::unique_ptr<const More> more_;
 };
 
 using IdentityPtr = IntrusivePtr<const Identity>;

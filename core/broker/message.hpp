@@ -26,11 +26,11 @@ struct MessageFields {
   std::string_view payload;
   /// The properties to be forwarded as they are: all but message expiry, topic
   /// alias and subscription identifiers (see mqtt::copyPropertiesExcept()).
-  mqtt::Properties properties;
+  mqtt::Properties properties{};
   mqtt::Qos qos = mqtt::Qos::atMostOnce;
   bool retain = false;  ///< the flag as it was received
   /// Message Expiry Interval in seconds, counted from `received`.
-  std::optional<std::uint32_t> expiryInterval;
+  std::optional<std::uint32_t> expiryInterval{};
   TimePoint received{};
   IdentityPtr author;  ///< null if the broker itself publishes
   /// Its number if a store has kept it; 0 for a new message, which gets the next.

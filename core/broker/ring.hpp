@@ -37,6 +37,7 @@ public:
   T& front() noexcept { return (*this)[0]; }
   const T& front() const noexcept { return (*this)[0]; }
   T& back() noexcept { return (*this)[size_ - 1]; }
+  const T& back() const noexcept { return (*this)[size_ - 1]; }
 
   T& pushBack(T&& value) {
     if (size_ == capacity_) resize(capacity_ == 0 ? kFirstCapacity : capacity_ * 2);

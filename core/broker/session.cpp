@@ -7,32 +7,44 @@ namespace mqttstack::broker {
 
 static_assert(sizeof(Session) <= 192, "an idle session stays small");
 
-IncomingState IncomingIds::state(std::uint16_t id) const noexcept {
-  if (!ids_.contains(id)) return IncomingState::absent;
-  return pending_.contains(id) ? IncomingState::pending : IncomingState::received;
-}
-
 bool IncomingIds::addPending(std::uint16_t id) {
-  if (!ids_.insert(id)) return false;
-  pending_.insert(id);
+  Word& word = words_.get(id);
+  const std::uint64_t bit = Words::bitOf(id);
+  if ((word.known & bit) != 0) return false;
+  word.known |= bit;
+  word.pending |= bit;
+  ++size_;
+  ++pending_;
   return true;
 }
 
 void IncomingIds::markReceived(std::uint16_t id) {
-  ids_.insert(id);
-  pending_.erase(id);
+  Word& word = words_.get(id);
+  const std::uint64_t bit = Words::bitOf(id);
+  if ((word.known & bit) == 0) ++size_;
+  if ((word.pending & bit) != 0) --pending_;
+  word.known |= bit;
+  word.pending &= ~bit;
 }
 
 IncomingState IncomingIds::remove(std::uint16_t id) noexcept {
-  if (!ids_.erase(id)) return IncomingState::absent;
-  stored_.erase(id);
-  return pending_.erase(id) ? IncomingState::pending : IncomingState::received;
+  const IncomingState was = state(id);
+  if (was == IncomingState::absent) return was;
+  Word& word = *words_.find(id);
+  const std::uint64_t bit = Words::bitOf(id);
+  word.known &= ~bit;
+  word.pending &= ~bit;
+  word.stored &= ~bit;
+  --size_;
+  if (was == IncomingState::pending) --pending_;
+  words_.dropIfEmpty(word);
+  return was;
 }
 
 void IncomingIds::clear() noexcept {
-  ids_.clear();
-  pending_.clear();
-  stored_.clear();
+  words_.clear();
+  size_ = 0;
+  pending_ = 0;
 }
 
 Session::Session(std::string_view clientId, IdentityPtr owner)
@@ -46,7 +58,7 @@ void Session::attach(Client& client, Stack& stack, IdentityPtr identity) noexcep
   assert(!connected());
   client_ = &client;
   stack_ = &stack;
-  identity_ = std::move(identity);
+  setIdentity(std::move(identity));
   ++generation_;
 }
 

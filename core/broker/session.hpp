@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "core/broker/delivery.hpp"
+#include "core/broker/id_set.hpp"
 #include "core/broker/identity.hpp"
 #include "core/broker/message.hpp"
-#include "core/broker/packet_ids.hpp"
 #include "core/broker/topic_filter.hpp"
 #include "core/util/intrusive_ptr.hpp"
 
@@ -36,7 +36,12 @@ enum class IncomingState : std::uint8_t {
 /// The packet ids of QoS 2 messages that were received and not released.
 class IncomingIds {
 public:
-  IncomingState state(std::uint16_t id) const noexcept;
+  IncomingState state(std::uint16_t id) const noexcept {
+    const Word* const word = words_.find(id);
+    if (!word || (word->known & Words::bitOf(id)) == 0) return IncomingState::absent;
+    return (word->pending & Words::bitOf(id)) != 0 ? IncomingState::pending
+                                                   : IncomingState::received;
+  }
   /// A PUBLISH with an absent id was taken. False if it is not absent.
   bool addPending(std::uint16_t id);
   /// Its commit is done (or none is needed, or a store brings it back): the id,
@@ -46,22 +51,44 @@ public:
   IncomingState remove(std::uint16_t id) noexcept;
 
   /// A durable store has it, and has to forget it one day.
-  void markStored(std::uint16_t id) { stored_.insert(id); }
-  bool stored(std::uint16_t id) const noexcept { return stored_.contains(id); }
+  void markStored(std::uint16_t id) { words_.get(id).stored |= Words::bitOf(id); }
+  bool stored(std::uint16_t id) const noexcept {
+    const Word* const word = words_.find(id);
+    return word && (word->stored & Words::bitOf(id)) != 0;
+  }
 
-  std::size_t size() const noexcept { return ids_.size(); }
-  std::size_t pending() const noexcept { return pending_.size(); }
+  std::size_t size() const noexcept { return size_; }
+  std::size_t pending() const noexcept { return pending_; }
   void clear() noexcept;
   /// Calls `visit(std::uint16_t, IncomingState)` for each.
   template <class Visitor>
   void forEach(Visitor&& visit) const {
-    ids_.forEach([&](std::uint16_t id) { visit(id, state(id)); });
+    for (const Word& word : words_)
+      forEachId(word.number, word.known, [&](std::uint16_t id) { visit(id, state(id)); });
   }
 
 private:
-  IdSet ids_;
-  IdSet pending_;  // those of ids_ that are pending
-  IdSet stored_;   // those of ids_ that a store has
+  struct Word {
+    explicit Word(std::uint16_t theNumber) noexcept : number{theNumber} {}
+    bool empty() const noexcept { return (known | stored) == 0; }
+
+    std::uint16_t number;
+    std::uint64_t known = 0;
+    std::uint64_t pending = 0;  // of the known
+    std::uint64_t stored = 0;
+  };
+  using Words = IdWords<Word>;
+
+  Words words_;
+  std::uint32_t size_ = 0;
+  std::uint32_t pending_ = 0;
+};
+
+/// What is known of the right to read what a session is subscribed to.
+enum class Clearance : std::uint8_t {
+  unknown,
+  partial,  ///< each delivery has to be looked at
+  full,     ///< all that its filters match
 };
 
 /// What the broker keeps for a client identifier, across connections.
@@ -85,7 +112,10 @@ public:
   /// The identity of the present connection, or of the last.
   const IdentityPtr& identity() const noexcept { return identity_; }
   /// For a session brought back from a store.
-  void setIdentity(IdentityPtr identity) noexcept { identity_ = std::move(identity); }
+  void setIdentity(IdentityPtr identity) noexcept {
+    identity_ = std::move(identity);
+    clearance_ = Clearance::unknown;
+  }
   /// True if `identity` may resume or end this session.
   bool belongsTo(const Identity& identity) const noexcept {
     return owner_ && owner_->samePrincipal(identity);
@@ -170,6 +200,17 @@ public:
   bool swept() const noexcept { return swept_; }
   void setSwept(bool swept) noexcept { swept_ = swept; }
 
+  /// Whether its identity may read all that it is subscribed to, as long as
+  /// rights have this version; kept by authorization. Unknown again with every
+  /// new subscription and every new identity.
+  Clearance clearance(std::uint32_t rightsVersion) const noexcept {
+    return clearedFor_ == rightsVersion ? clearance_ : Clearance::unknown;
+  }
+  void setClearance(Clearance clearance, std::uint32_t rightsVersion) noexcept {
+    clearance_ = clearance;
+    clearedFor_ = rightsVersion;
+  }
+
 private:
   friend class TopicIndex;
   friend class Recipients;
@@ -203,7 +244,9 @@ private:
   std::uint32_t expiryInterval_ = 0;
   std::uint32_t recipientMark_ = 0;               // kept by Recipients
   std::uint32_t expiryPosition_ = kNotScheduled;  // kept by SessionTable
+  std::uint32_t clearedFor_ = 0;
   std::uint16_t windowLimit_ = 65'535;
+  Clearance clearance_ = Clearance::unknown;
   bool ended_ = false;  // set by SessionTable
   bool swept_ = false;
 };

@@ -49,6 +49,7 @@ bool TopicIndex::subscribe(std::string_view filter, Session& session,
   assert(session.slots_.size() < Subscriber::kMaxSlots);
   list.push_back(Subscriber{session, identifier, options, session.slots_.size()});
   session.slots_.push_back({&list, list.size() - 1});
+  session.clearance_ = Clearance::unknown;
   ++subscriptions_;
   if (list.group) ++shared_;
   awaken(list, list.size() - 1);

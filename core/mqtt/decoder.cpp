@@ -292,8 +292,37 @@ ReasonCode decodeOther(Packet& packet, PacketType type, Reader in, Rules rules) 
   return ReasonCode::malformedPacket;
 }
 
+template <PacketType Type>
+ReasonCode takeId(Packet& packet, std::uint16_t id) noexcept {
+  packet.emplace<PublishResponse<Type>>().packetId = id;
+  return ReasonCode::success;
+}
+
+/// PUBACK and its like in their shortest form, a packet id and nothing else, in
+/// which they mostly come; all versions have it. `malformedPacket` if it isn't
+/// one.
+inline ReasonCode decodeShortest(Packet& packet, const char* bytes) noexcept {
+  const auto byte = [bytes](std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); };
+  const auto id = static_cast<std::uint16_t>(byte(2) << 8U | byte(3));
+  if (byte(1) != 2 || id == 0) return ReasonCode::malformedPacket;
+  switch (byte(0)) {
+    case 0x40:
+      return takeId<PacketType::puback>(packet, id);
+    case 0x50:
+      return takeId<PacketType::pubrec>(packet, id);
+    case 0x62:
+      return takeId<PacketType::pubrel>(packet, id);
+    case 0x70:
+      return takeId<PacketType::pubcomp>(packet, id);
+    default:
+      return ReasonCode::malformedPacket;
+  }
+}
+
 ReasonCode decodePacket(Packet& packet, std::string_view bytes, Rules rules) noexcept {
   if (bytes.size() < 2) return ReasonCode::malformedPacket;
+  if (bytes.size() == 4 && decodeShortest(packet, bytes.data()) == ReasonCode::success)
+    return ReasonCode::success;
   const auto first = static_cast<std::uint8_t>(bytes[0]);
   const auto type = static_cast<PacketType>(first >> 4U);
   const std::uint8_t flags = first & 0x0FU;

@@ -54,6 +54,27 @@ bool isValidPlainFilter(std::string_view filter) noexcept {
 
 }  // namespace
 
+bool overlap(std::string_view a, std::string_view b) noexcept {
+  Levels left{a};
+  Levels right{b};
+  // [v5:4.7.2-1] [v311:4.7.2-1]
+  if ((isWildcard(a.front()) && b.front() == '$') || (isWildcard(b.front()) && a.front() == '$'))
+    return false;
+  while (true) {
+    const std::string_view one = left.current();
+    const std::string_view other = right.current();
+    if (one == "#" || other == "#") return true;
+    if (one != other && one != "+" && other != "+") return false;
+    if (left.isLast() || right.isLast()) {
+      if (left.behind() == a || right.behind() == b) return false;  // above "/#" there is no topic
+      return left.behind() == right.behind() || left.behind() == kAnythingBelow ||
+             right.behind() == kAnythingBelow;
+    }
+    left.advance();
+    right.advance();
+  }
+}
+
 bool hasWildcard(std::string_view filter) noexcept {
   return std::any_of(filter.begin(), filter.end(), isWildcard);
 }

@@ -25,6 +25,10 @@ bool matches(std::string_view filter, std::string_view topic) noexcept;
 /// REQUIRES: both valid filters, not shared.
 bool contains(std::string_view outer, std::string_view inner) noexcept;
 
+/// True if there may be a topic that both match; false if there is none.
+/// REQUIRES: both valid filters, not shared.
+bool overlap(std::string_view a, std::string_view b) noexcept;
+
 bool hasWildcard(std::string_view filter) noexcept;
 
 /// True for topics that the server speaks on: `$SYS`, `$CONTROL` and what is

@@ -85,8 +85,7 @@ void prepareForClients(int fd, const ListenerOptions& options) {
     setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
   }
   if (options.tcpUserTimeout.count() > 0)
-    setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-              static_cast<int>(std::chrono::milliseconds{options.tcpUserTimeout}.count()));
+    setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.tcpUserTimeout.count()));
 }
 
 /// A listening socket, or the errno of what failed.
@@ -273,12 +272,22 @@ Listener::Accepted Listener::acceptOne(int listening) {
     }
   }
   PeerInfo peer{PeerAddress::fromSockaddr(from), name_};
-  std::unique_ptr<Transport> transport;
+  Admission admission;
+  if (options_.admissions) {
+    auto admitted = options_.admissions->admit(peer.address(), std::chrono::steady_clock::now());
+    if (!admitted) {
+      refuse(std::move(socket), peer.address(), admitted.error());
+      return Accepted::one;
+    }
+    admission = std::move(admitted).value();
+  }
+  std::unique_ptr<SocketTransport> transport;
   if (options_.tls)
     transport =
         std::make_unique<TlsTransport>(reactor_, std::move(socket), std::move(peer), *options_.tls);
   else
     transport = std::make_unique<SocketTransport>(reactor_, std::move(socket), std::move(peer));
+  transport->setAdmission(std::move(admission));
   const std::weak_ptr alive{alive_};
   onAccept_(std::move(transport));
   return alive.expired() ? Accepted::gone : Accepted::one;
@@ -307,6 +316,18 @@ bool Listener::dropOne(int listening) {
   victim.reset();
   spare_ = openSpare();
   return dropped;
+}
+
+// With a reset, which costs no state of a closed connection here.
+void Listener::refuse(Descriptor socket, const PeerAddress& from, Refusal refusal) {
+  const linger atOnce{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &atOnce, sizeof atOnce);
+  socket.reset();
+  const std::uint64_t count = ++refused_[static_cast<std::size_t>(refusal)];
+  if (onRefused_) onRefused_(refusal);
+  complain("listener " + *name_ + " refuses " + from.host() + ": the limit " +
+           std::string{toString(refusal)} + " is reached; " + std::to_string(count) +
+           " connections refused for it so far");
 }
 
 void Listener::rest() {

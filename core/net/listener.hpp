@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include <asio/steady_timer.hpp>
 
+#include "core/net/admission.hpp"
 #include "core/net/descriptor.hpp"
 #include "core/net/endpoint.hpp"
 #include "core/net/reactor.hpp"
@@ -29,8 +31,11 @@ struct ListenerOptions {
   /// TCP probes an idle peer after this long, every third of it. Connections
   /// without MQTT keep alive depend on it.
   std::chrono::seconds tcpKeepAlive{60};
-  /// A peer that takes nothing of what was sent for so long is cut off.
-  std::chrono::seconds tcpUserTimeout{60};
+  /// A peer that takes nothing of what was sent for so long is cut off by the
+  /// kernel. 0: never.
+  std::chrono::milliseconds tcpUserTimeout{60'000};
+  /// Decides who comes in; null: everybody. Outlives the connections.
+  Admissions* admissions = nullptr;
 };
 
 /// Why a listener could not be opened.
@@ -58,6 +63,8 @@ public:
   using OnAccept = std::function<void(std::unique_ptr<Transport>)>;
   /// Gets a line about what is wrong, at most one per second.
   using OnTrouble = std::function<void(std::string_view)>;
+  /// Hears of each connection that a limit refused.
+  using OnRefused = std::function<void(Refusal)>;
 
   /// Binds and listens. The reactor must outlive the listener.
   static Expected<std::unique_ptr<Listener>, ListenError> open(Reactor& reactor,
@@ -85,12 +92,18 @@ public:
   bool isLoopback() const;
   const std::string& name() const noexcept { return *name_; }
 
+  void onRefused(OnRefused action) { onRefused_ = std::move(action); }
+
   /// Has connections accepted from now on use these certificates. REQUIRES: was
   /// opened with TLS.
   void setTls(std::shared_ptr<TlsContext> tls) noexcept { options_.tls = std::move(tls); }
 
   /// Connections dropped for want of descriptors.
   std::uint64_t dropped() const noexcept { return dropped_; }
+  /// Connections that were refused because of a limit.
+  std::uint64_t refused(Refusal refusal) const noexcept {
+    return refused_[static_cast<std::size_t>(refusal)];
+  }
 
 private:
   class Socket;
@@ -102,6 +115,7 @@ private:
   Accepted acceptOne(int listening);
   bool dropOne(int listening);
   void outOfDescriptors(int listening, int error);
+  void refuse(Descriptor socket, const PeerAddress& from, Refusal refusal);
   void rest();
   void complain(std::string_view line);
 
@@ -110,11 +124,13 @@ private:
   std::shared_ptr<const std::string> name_;
   OnAccept onAccept_;
   OnTrouble onTrouble_;
+  OnRefused onRefused_;
   std::vector<std::unique_ptr<Socket>> sockets_;
   Descriptor spare_;
   asio::steady_timer restTimer_;
   std::chrono::steady_clock::time_point lastComplaint_{};
   std::uint64_t dropped_ = 0;
+  std::array<std::uint64_t, 4> refused_{};  // by Refusal
   std::uint16_t port_ = 0;
   bool resting_ = false;
   std::shared_ptr<void> alive_ = std::make_shared<char>();  // queued handlers look at it

@@ -5,7 +5,9 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
+#include "core/net/admission.hpp"
 #include "core/net/descriptor.hpp"
 #include "core/net/farewells.hpp"
 #include "core/net/reactor.hpp"
@@ -16,7 +18,7 @@ namespace mqttstack::net {
 /// A transport over a stream socket (TCP or Unix) on the reactor: bytes as they
 /// are. TlsTransport derives from it and puts records around them.
 ///
-/// An idle one costs 96 bytes and a slot of the reactor. epoll is told nothing
+/// An idle one costs 104 bytes and a slot of the reactor. epoll is told nothing
 /// per event: a pause is made known to it only if input comes meanwhile, and
 /// EPOLLOUT is taken back by the first event that nobody needed.
 class SocketTransport : public Transport, protected EventTarget {
@@ -31,6 +33,9 @@ public:
   void resumeReading() override;
   void close(CloseMode mode) override;
   const PeerInfo& peer() const noexcept override { return peer_; }
+
+  /// The place that this connection takes up, for as long as it exists.
+  void setAdmission(Admission admission) noexcept { admission_ = std::move(admission); }
 
 protected:
   /// What a read gave beside bytes.
@@ -99,6 +104,7 @@ private:
   bool owesWritable_ : 1 = false;
   bool closing_ : 1 = false;  // closed by us, onClosed to come
   PeerInfo peer_;
+  Admission admission_;
 };
 
 }  // namespace mqttstack::net

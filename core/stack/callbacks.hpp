@@ -141,6 +141,23 @@ struct AuthorizeDelivery {
   Verdict verdict{};  ///< out
 };
 
+/// May this identity read whatever the filter matches? Asked once by
+/// authorization, instead of authorizeDelivery for each message. Who would not
+/// deny any of it passes on, who allows all of it sets `everything` and is done;
+/// who may have to deny some of it is done without. Who handles
+/// authorizeDelivery handles this too, or deliveries are asked about one by one.
+///
+/// What was answered holds for as long as rightsVersion() stays the same.
+struct AuthorizeReception {
+  static constexpr std::string_view kName = "authorizeReception";
+  static constexpr CallbackKind kKind = CallbackKind::sync;
+
+  const broker::Identity& identity;
+  std::string_view filter;  ///< for `$share/g/f`: `f`
+
+  bool everything = false;  ///< out
+};
+
 // Connection.
 
 /// What the server tells an accepted client about itself and the session.
@@ -513,13 +530,13 @@ struct ClearOfflineMessages {
 /// Every callback there is, for documentation and for the check at wiring.
 using AllCallbacks =
     Callbacks<AuthenticateConnection, ContinueAuthentication, AuthorizePacket, AuthorizeDelivery,
-              NegotiateConnection, SessionEstablished, CloseClient, ConnectionLost,
-              ConnectionClosed, CleanDisconnect, UncleanDisconnect, ClientDrained, OpenSession,
-              SuspendSession, SessionEnded, SubscribeTopic, UnsubscribeTopic, StoreSubscription,
-              RemoveSubscription, ClearSubscriptions, LookupSubscriptions, RelayMessage,
-              ForwardMessage, MessageDropped, StoreRetainedMessage, LookupRetainedMessages,
-              StoreOfflineMessage, LookupOfflineMessages, RemoveOfflineMessages,
-              ClearOfflineMessages, StoreDelivery, RemoveDelivery, DeliveryStored, ReleaseIncoming,
-              AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
+              AuthorizeReception, NegotiateConnection, SessionEstablished, CloseClient,
+              ConnectionLost, ConnectionClosed, CleanDisconnect, UncleanDisconnect, ClientDrained,
+              OpenSession, SuspendSession, SessionEnded, SubscribeTopic, UnsubscribeTopic,
+              StoreSubscription, RemoveSubscription, ClearSubscriptions, LookupSubscriptions,
+              RelayMessage, ForwardMessage, MessageDropped, StoreRetainedMessage,
+              LookupRetainedMessages, StoreOfflineMessage, LookupOfflineMessages,
+              RemoveOfflineMessages, ClearOfflineMessages, StoreDelivery, RemoveDelivery,
+              DeliveryStored, ReleaseIncoming, AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
 
 }  // namespace mqttstack

@@ -44,9 +44,22 @@ ClientContext::ClientContext(Scheduler& theScheduler, net::FlushList& theFlushLi
       bytesSent{metrics.counter("bytes_sent", "bytes sent to clients")},
       publishExpired{metrics.counter("publish_expired",
                                      "PUBLISH packets that expired while they waited to be sent")},
-      badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")} {}
+      badPackets{metrics.counter("bad_packets", "packets that were malformed or not allowed")},
+      packetsBeyondLimits{metrics.counter(
+          "packets_beyond_limits",
+          "packets whose size, topics or user properties were more than the listener allows")},
+      metrics_{metrics} {}
 
 ClientContext::~ClientContext() = default;
+
+void ClientContext::countClosed(ReasonCode reason) {
+  Metric*& metric = closed_[static_cast<std::size_t>(reason)];
+  if (!metric)
+    metric =
+        &metrics_.counter("clients_closed{reason=\"" + std::string{mqtt::toString(reason)} + "\"}",
+                          "connections that the broker has refused or ended");
+  metric->add();
+}
 
 std::unique_ptr<ClientContext::PacketSlot> ClientContext::acquireSlot() {
   if (freeSlots_.empty()) return std::make_unique<PacketSlot>();
@@ -165,10 +178,10 @@ std::string_view Client::consume(std::string_view bytes) {
     const mqtt::Frame frame = mqtt::nextFrame(bytes, maximumPacketSize());
     if (frame.state == mqtt::Frame::State::incomplete) break;
     if (frame.state != mqtt::Frame::State::complete) {
-      context_.badPackets.add();
+      const bool tooLarge = frame.state == mqtt::Frame::State::tooLarge;
+      (tooLarge ? context_.packetsBeyondLimits : context_.badPackets).add();
       // [v5:3.2.2-15]
-      close(frame.state == mqtt::Frame::State::tooLarge ? ReasonCode::packetTooLarge
-                                                        : ReasonCode::malformedPacket);
+      close(tooLarge ? ReasonCode::packetTooLarge : ReasonCode::malformedPacket);
       break;
     }
     if (!slot) slot = context_.acquireSlot();
@@ -215,6 +228,10 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
   }
   if (const std::error_code error = mqtt::decodeInto(slot.packet.content, frame, version_))
     return error;
+  if (const std::error_code error = checkLimits(slot.packet.content, listener_.packets)) {
+    context_.packetsBeyondLimits.add();
+    return error;
+  }
   if (publish) return makeMessage(slot.packet);
   if (slot.packet.type() == PacketType::connect && phase_ == Phase::connecting)
     adopt(slot.packet.as<mqtt::Connect>());
@@ -424,6 +441,7 @@ void Client::acceptTopicAliases(std::uint16_t maximum) {
 void Client::close(ReasonCode reason, std::string_view reasonString) {
   if (closing()) return;
   closeReason_ = reason;
+  context_.countClosed(reason);
   queueFarewell(reason, reasonString);
   beginClosing();
 }

@@ -19,6 +19,7 @@
 #include "core/stack/acknowledgement.hpp"
 #include "core/stack/outbox.hpp"
 #include "core/stack/packet.hpp"
+#include "core/stack/packet_limits.hpp"
 #include "core/stack/per_client.hpp"
 #include "core/stack/topic_aliases.hpp"
 #include "core/util/intrusive_ptr.hpp"
@@ -40,6 +41,7 @@ struct ListenerPolicy {
   std::size_t maximumPacketSize = 1024 * 1024;
   /// Of a CONNECT: nobody is known yet who could be trusted with more.
   std::size_t maximumConnectSize = 128 * 1024;
+  PacketLimits packets{};
 };
 
 class Client;
@@ -67,6 +69,10 @@ public:
   Metric& bytesSent;
   Metric& publishExpired;  ///< while it waited to be written
   Metric& badPackets;
+  Metric& packetsBeyondLimits;
+
+  /// Counts a connection that we end, by why.
+  void countClosed(mqtt::ReasonCode reason);
 
   /// Calls `visit(Client&)` for each open connection, which may close it.
   template <class Visitor>
@@ -85,6 +91,8 @@ private:
   std::unique_ptr<PacketSlot> acquireSlot();
   void releaseSlot(std::unique_ptr<PacketSlot> slot) noexcept;
 
+  Metrics& metrics_;
+  std::array<Metric*, 256> closed_{};  // by reason, made when there is one
   EncodeBuffer encodeBuffer_;
   std::string propertyScratch_;
   std::vector<std::unique_ptr<PacketSlot>> freeSlots_;
@@ -265,6 +273,7 @@ private:
   void writeOutput();
   template <class P>
   bool enqueue(const P& packet);
+  bool enqueueBytes(std::string_view packet);
   void queueFarewell(mqtt::ReasonCode reason, std::string_view reasonString);
   void beginClosing();
   void workOffClosing();

@@ -38,12 +38,15 @@ bool Client::enqueue(const P& packet) {
   const std::size_t size = mqtt::encodedSize(packet, version_);
   if (size <= small.size()) {
     mqtt::encode(packet, version_, small.data());
-    outbox_.add({small.data(), size});
-  } else {
-    std::string large(size, '\0');
-    mqtt::encode(packet, version_, large.data());
-    outbox_.add(large);
+    return enqueueBytes({small.data(), size});
   }
+  std::string large(size, '\0');
+  mqtt::encode(packet, version_, large.data());
+  return enqueueBytes(large);
+}
+
+bool Client::enqueueBytes(std::string_view packet) {
+  outbox_.add(packet);
   context_.packetsSent.add();
   context_.flushList.add(*this);
   if (blocked_ && outbox_.answers() > kMaxAnswers && !answersWait_) {
@@ -58,6 +61,11 @@ bool Client::send(const P& packet) {
   const bool mayBeSent =
       phase_ == Phase::connected || (P::kType == PacketType::auth && phase_ == Phase::connecting);
   if (!mayBeSent) return false;
+  if constexpr (requires { mqtt::hasShortestForm(packet); }) {
+    const std::array<char, 4> shortest = mqtt::encodeShortest(packet);
+    if (mqtt::hasShortestForm(packet) && shortest.size() <= peerMaximumPacketSize_)
+      return enqueueBytes({shortest.data(), shortest.size()});
+  }
   if constexpr (requires { packet.properties; }) {
     // [v5:3.1.2-24] [v5:3.1.2-29] [v5:3.4.2-2] [v5:3.4.2-3] [v5:3.9.2-1] [v5:3.9.2-2]
     if (!packet.properties.empty() &&

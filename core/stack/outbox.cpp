@@ -1,6 +1,7 @@
 #include "core/stack/outbox.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -99,10 +100,10 @@ Outbox::Entry::Entry(OutgoingPublish&& outgoing) noexcept
       retain{outgoing.retain},
       dup{outgoing.dup} {}
 
-Outbox::Entry::Entry(std::string_view packet) : shortPacket{} {
-  if (packet.size() <= shortPacket.size()) {
-    kind = Kind::shortPacket;
-    std::copy(packet.begin(), packet.end(), shortPacket.begin());
+Outbox::Entry::Entry(std::string_view packet) : shortPackets{}, packetId{1} {
+  if (packet.size() <= shortPackets.size()) {
+    kind = Kind::shortPackets;
+    std::memcpy(shortPackets.data(), packet.data(), packet.size());
     shortSize = static_cast<std::uint8_t>(packet.size());
   } else {
     kind = Kind::longPacket;
@@ -117,14 +118,21 @@ Outbox::Entry::~Entry() {
     delete longPacket;
 }
 
-/// Of a control packet.
-std::string_view Outbox::Entry::packet() const noexcept {
+bool Outbox::Entry::append(std::string_view packet) noexcept {
+  if (kind != Kind::shortPackets || packet.size() > shortPackets.size() - shortSize) return false;
+  std::memcpy(shortPackets.data() + shortSize, packet.data(), packet.size());
+  shortSize = static_cast<std::uint8_t>(shortSize + packet.size());
+  ++packetId;
+  return true;
+}
+
+std::string_view Outbox::Entry::bytes() const noexcept {
   if (kind == Kind::longPacket) return *longPacket;
-  return {shortPacket.data(), shortSize};
+  return {shortPackets.data(), shortSize};
 }
 
 void Outbox::add(std::string_view packet) {
-  entries_.emplaceBack(packet);
+  if (entries_.empty() || !entries_.back().append(packet)) entries_.emplaceBack(packet);
   bytes_ += packet.size();
   ++answers_;
 }
@@ -163,9 +171,9 @@ void Outbox::encodeSome(mqtt::ProtocolVersion version, TimePoint now, EncodeBuff
 bool Outbox::encode(Entry& entry, mqtt::ProtocolVersion version, TimePoint now,
                     EncodeBuffer& buffer) {
   if (!entry.isPublish()) {
-    const std::string_view packet = entry.packet();
-    if (!buffer.makeRoom(std::min(packet.size(), kGatherBytes))) return false;
-    buffer.append(packet);
+    const std::string_view bytes = entry.bytes();
+    if (!buffer.makeRoom(std::min(bytes.size(), kGatherBytes))) return false;
+    buffer.append(bytes);
     return true;
   }
   const bool v5 = version == mqtt::ProtocolVersion::v5;
@@ -302,7 +310,7 @@ void Outbox::taken(Flush& flush, std::size_t bytes, const EncodeBuffer& buffer) 
 void Outbox::dropFront() noexcept {
   const Entry& entry = entries_.front();
   bytes_ -= approximateSize(entry);
-  if (!entry.isPublish()) --answers_;
+  if (!entry.isPublish()) answers_ -= entry.packets();
   entries_.dropFront();
 }
 
@@ -335,7 +343,7 @@ void Outbox::keepRest(std::size_t from, std::size_t to, const EncodeBuffer& buff
 }
 
 std::size_t Outbox::approximateSize(const Entry& entry) noexcept {
-  if (!entry.isPublish()) return entry.packet().size();
+  if (!entry.isPublish()) return entry.bytes().size();
   const broker::Message& message = *entry.publish.message;
   return 8 + message.encodedTopicAndPayload().size() + message.properties().encoded().size();
 }

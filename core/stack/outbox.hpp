@@ -120,7 +120,7 @@ public:
   std::size_t capacity() const noexcept { return entries_.capacity(); }
 
 private:
-  /// A packet that waits, in 24 bytes.
+  /// A packet that waits, or a few short ones behind one another, in 24 bytes.
   struct Entry {
     explicit Entry(OutgoingPublish&& publish) noexcept;
     explicit Entry(std::string_view packet);
@@ -128,9 +128,13 @@ private:
     Entry& operator=(const Entry&) = delete;
     ~Entry();
 
-    enum class Kind : std::uint8_t { publish, shortPacket, longPacket };
+    enum class Kind : std::uint8_t { publish, shortPackets, longPacket };
     bool isPublish() const noexcept { return kind == Kind::publish; }
-    std::string_view packet() const noexcept;
+    /// Adds a packet to short ones; false if there is no room.
+    bool append(std::string_view packet) noexcept;
+    /// What is no PUBLISH, in its encoded form; and how many packets that is.
+    std::string_view bytes() const noexcept;
+    std::size_t packets() const noexcept { return kind == Kind::publish ? 1 : packetId; }
 
     struct Publish {
       broker::MessagePtr message;
@@ -138,11 +142,11 @@ private:
     };
     union {
       Publish publish;
-      std::array<char, sizeof(Publish)> shortPacket;
+      std::array<char, sizeof(Publish)> shortPackets;
       std::string* longPacket;  // owned
     };
-    std::uint16_t packetId = 0;
-    std::uint16_t alias = 0;  // kept once it introduces one
+    std::uint16_t packetId = 0;  // of what is no PUBLISH: how many packets it is
+    std::uint16_t alias = 0;     // kept once it introduces one
     Kind kind;
     std::uint8_t shortSize = 0;
     mqtt::Qos qos = mqtt::Qos::atMostOnce;

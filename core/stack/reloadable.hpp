@@ -4,15 +4,17 @@
 
 namespace mqttstack {
 
-/// A middleware inherits this to take part in a reload (SIGHUP): it reads the
-/// files that its options name once more. Its options themselves stay as they
-/// are until the daemon is started again.
+/// A middleware inherits this to take part in a reload: on SIGHUP, and when one
+/// of the files has changed that its options of the kind "path" name, it reads
+/// those files once more. Its options themselves stay as they are until the
+/// daemon is started again.
 class Reloadable {
 public:
-  /// Called from the loop between two packets, after the whole configuration was
-  /// found good. Takes over what it reads at once and completely; if something is
-  /// wrong with it, reports that and goes on with what it has.
-  virtual void reload(Diagnostics& diagnostics) = 0;
+  /// Called from the loop between two packets; on SIGHUP after the whole
+  /// configuration was found good. Takes over what it reads at once and
+  /// completely; if something is wrong with it, reports that, goes on with what it
+  /// has, and returns false.
+  virtual bool reload(Diagnostics& diagnostics) = 0;
 
 protected:
   ~Reloadable() = default;

@@ -114,6 +114,12 @@ public:
     return !handlers<Callback>().empty();
   }
 
+  /// How many do.
+  template <class Callback>
+  std::size_t handlerCount() const noexcept {
+    return handlers<Callback>().size();
+  }
+
   /// The place in the pipeline of the first handler of Callback, from 0.
   template <class Callback>
   std::optional<std::size_t> firstHandler() const noexcept {

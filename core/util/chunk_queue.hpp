@@ -46,6 +46,12 @@ public:
     return *first_->item(begin_);
   }
 
+  /// REQUIRES: !empty().
+  T& back() noexcept {
+    assert(!empty());
+    return *last_->item(end_ - 1U);
+  }
+
   /// Destroys the first `count` elements. REQUIRES: count <= size().
   void dropFront(std::size_t count = 1) noexcept {
     assert(count <= size_);

@@ -31,6 +31,8 @@ Backend::Backend(Setup& setup, const BackendLimits& limits)
       drops_{setup.metrics},
       limits_{limits},
       subscriptionCount_{setup.metrics.counter("subscriptions", "subscriptions of all sessions")},
+      subscriptionsRefused_{setup.metrics.counter("subscriptions_refused",
+                                                  "subscriptions beyond what a session may have")},
       retainedCount_{setup.metrics.counter("retained_messages", "retained messages")},
       queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")},
       queuedBytes_{
@@ -152,6 +154,13 @@ Flow Backend::on(SubscribeTopic& subscribe, Next next, Done) {
   if (subscribe.refused()) return next();
   // It waited so long that the session has gone to another connection, or is over.
   if (subscribe.session.client() != &subscribe.client) return next(ReasonCode::sessionTakenOver);
+  // One that it has may be changed, and those that it had come back, in any case.
+  if (!subscribe.restoring && subscribe.session.subscriptions() >= limits_.maxSubscriptions &&
+      !index_.find(subscribe.filter, subscribe.session)) {
+    subscriptionsRefused_.add();
+    subscribe.granted = ReasonCode::quotaExceeded;
+    return next();
+  }
   mqtt::SubscriptionOptions options = subscribe.options;
   options.qos = subscribe.grantedQos();  // [v5:3.8.4-8]
   subscribe.existed =

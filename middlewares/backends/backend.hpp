@@ -32,6 +32,7 @@ struct BackendLimits {
   Overflow overflow = Overflow::reject;
   std::uint32_t maxRetainedMessages = 1'000'000;
   ByteCount maxRetainedBytes{256 * 1024 * 1024};
+  std::uint32_t maxSubscriptions = 1000;
 
   /// `Options` is this or has this as its base.
   template <class Options>
@@ -137,6 +138,7 @@ private:
 
   BackendLimits limits_;
   Metric& subscriptionCount_;
+  Metric& subscriptionsRefused_;
   Metric& retainedCount_;
   Metric& queuedCount_;
   Metric& queuedBytes_;
@@ -158,6 +160,8 @@ void BackendLimits::declare(OptionTable<Options>& table) {
     using Member = std::remove_reference_t<decltype(std::declval<BackendLimits&>().*member)>;
     table.add(std::move(name), static_cast<Member Options::*>(member), std::move(text));
   };
+  add("max_subscriptions", &BackendLimits::maxSubscriptions,
+      "How many subscriptions a session may have. Further ones are refused (MQTT 5: reason 0x97).");
   add("max_queued_messages", &BackendLimits::maxQueuedMessages,
       "How many messages wait for a session at most.");
   add("max_queued_bytes", &BackendLimits::maxQueuedBytes,

@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 
 #include "core/stack/stack.hpp"
+#include "core/util/metrics.hpp"
 
 namespace mqttstack {
 
@@ -44,6 +45,8 @@ void Connection::Options::declare(OptionTable<Options>& table) {
       .add("max_client_id_bytes", &Options::maxClientIdBytes,
            "Longer client identifiers are refused.")
       .range(23, 65'535);
+  table.add("max_user_name_bytes", &Options::maxUserNameBytes, "Longer user names are refused.")
+      .range(1, 65'535);
   table.add("long_v31_client_ids", &Options::longV31ClientIds,
             "Accepts client identifiers of more than 23 characters from MQTT 3.1 clients, which "
             "that version forbids.");
@@ -51,12 +54,15 @@ void Connection::Options::declare(OptionTable<Options>& table) {
 
 /// Cuts off a connection that does not come to a CONNACK in time.
 struct Connection::Deadline {
-  explicit Deadline(Client& theClient) : client{theClient} {}
+  Deadline(Client& theClient, Metric& theCounter) : client{theClient}, timedOut{theCounter} {}
   void expire() {
+    if (client.connected()) return;
+    if (!client.closing()) timedOut.add();
     // [v5:3.1.0-1] Nothing may be sent before the CONNACK, and there is none.
-    if (!client.connected()) client.closeSilently();
+    client.closeSilently();
   }
   Client& client;
+  Metric& timedOut;
   Timer timer = Timer::calling<&Deadline::expire>(*this);
 };
 
@@ -67,11 +73,13 @@ Connection::State::~State() = default;
 Connection::Connection(Setup& setup, const Options& options)
     : Middleware{setup},
       options_{options},
-      state_{setup.clientFields} {}
+      state_{setup.clientFields},
+      timedOut_{setup.metrics.counter("connect_timeouts",
+                                      "connections without a successful CONNECT in time")} {}
 
 void Connection::install(Client& client) {
   auto& deadline = state_(client).deadline;
-  deadline = std::make_unique<Deadline>(client);
+  deadline = std::make_unique<Deadline>(client, timedOut_);
   scheduler().start(deadline->timer, options_.connectTimeout);
 }
 
@@ -103,6 +111,9 @@ Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next
   if (clientId.size() > options_.maxClientIdBytes ||
       (shortOnly && characters(clientId) > kMaxV31Characters))
     return next(ReasonCode::clientIdentifierNotValid);
+
+  if (connect.userName && connect.userName->size() > options_.maxUserNameBytes)
+    return next(ReasonCode::badUserNameOrPassword);
 
   broker::IdentityFields fields;
   fields.principal = "anonymous";
@@ -151,9 +162,10 @@ Flow Connection::on(ConnectionClosed& closed, Next next, Done) {
   State& state = state_(client);
   // Only who was accepted has a session to leave, and a will to be published.
   if (!state.established) {
-    log().info("{} was not accepted{}{}", client.describe(),
-               client.closeReason() == ReasonCode::success ? "" : ": ",
-               client.closeReason() == ReasonCode::success ? "" : toString(client.closeReason()));
+    if (lines_.admits(scheduler().now(), log()))
+      log().info("{} was not accepted{}{}", client.describe(),
+                 client.closeReason() == ReasonCode::success ? "" : ": ",
+                 client.closeReason() == ReasonCode::success ? "" : toString(client.closeReason()));
     return next();
   }
   state.established = false;

@@ -9,6 +9,7 @@
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 #include "core/stack/per_client.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/timer_wheel.hpp"
 
 namespace mqttstack {
@@ -34,6 +35,7 @@ public:
   struct Options {
     TimeSpan connectTimeout = std::chrono::seconds{10};
     std::uint16_t maxClientIdBytes = 1024;
+    std::uint16_t maxUserNameBytes = 256;
     bool longV31ClientIds = false;
     static void declare(OptionTable<Options>& table);
   };
@@ -66,6 +68,8 @@ private:
 
   Options options_;
   PerClient<State> state_;
+  Metric& timedOut_;
+  LineLimit lines_{"connections that were not accepted"};
 };
 
 }  // namespace mqttstack

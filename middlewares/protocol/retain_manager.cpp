@@ -7,13 +7,14 @@
 
 #include "core/mqtt/topic.hpp"
 #include "core/stack/stack.hpp"
+#include "core/util/worker.hpp"
 
 namespace mqttstack {
 
 namespace {
 
-/// When a client that has not taken what it was given is looked at again: soon,
-/// then less and less often.
+/// When a client that has not taken what it was given is looked at again, should
+/// nobody say that it has: soon, then less and less often.
 constexpr std::chrono::milliseconds kFirstPatience{20};
 constexpr std::chrono::milliseconds kLastPatience{640};
 /// A replay goes on while less than this waits to be written to the client, and
@@ -44,7 +45,7 @@ struct RetainManager::Replay {
 };
 
 /// The replays of one client, one after the other.
-class RetainManager::Replays {
+class RetainManager::Replays : public std::enable_shared_from_this<Replays> {
 public:
   Replays(RetainManager& manager, Client& client) : manager_{manager}, client_{client} {}
 
@@ -57,6 +58,7 @@ public:
   void goOn() {
     broker::Session& session = *client_.session();
     if (!waiting_.empty() && !hasRoom(session)) {
+      if (client_.outputBytes() > kMaxOutput) client_.notifyWhenDrained();
       manager_.scheduler().start(timer_, patience_);
       patience_ = std::min(patience_ * 2, kLastPatience);
       return;
@@ -66,7 +68,18 @@ public:
     if (waiting_.empty())
       manager_.state_(client_).replays.reset();  // ends this object
     else
-      manager_.scheduler().start(timer_, Duration::zero());
+      wake();
+  }
+
+  /// Goes on in the next turn of the loop: the client has taken something.
+  void wake() {
+    if (std::exchange(awake_, true)) return;
+    manager_.loop_.post([kept = weak_from_this()] {
+      const std::shared_ptr<Replays> self = kept.lock();
+      if (!self) return;
+      self->awake_ = false;
+      self->goOn();
+    });
   }
 
 private:
@@ -101,6 +114,7 @@ private:
   Client& client_;
   std::deque<Replay> waiting_;
   std::chrono::milliseconds patience_ = kFirstPatience;
+  bool awake_ = false;  // about to go on
   Timer timer_ = Timer::calling<&Replays::goOn>(*this);
 };
 
@@ -111,6 +125,7 @@ RetainManager::State::~State() = default;
 RetainManager::RetainManager(Setup& setup, const Options& options)
     : Middleware{setup},
       options_{options},
+      loop_{setup.loop},
       state_{setup.clientFields} {}
 
 void RetainManager::validate(const Stack& stack, Diagnostics& diagnostics) const {
@@ -154,7 +169,7 @@ Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
   client.stack().run(lookup);
   for (broker::RetainedCursor& cursor : lookup.cursors) {
     auto& replays = state_(client).replays;
-    if (!replays) replays = std::make_unique<Replays>(*this, client);
+    if (!replays) replays = std::make_shared<Replays>(*this, client);
     Replay replay{std::string{subscribe.filter},
                   std::move(cursor),
                   subscribe.grantedQos(),
@@ -171,6 +186,18 @@ Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
 Flow RetainManager::on(UnsubscribeTopic& unsubscribe, Next next, Done) {
   // [v5:3.10.4-2] [v311:3.10.4-2]
   if (auto& replays = state_(unsubscribe.client).replays) replays->remove(unsubscribe.filter);
+  return next();
+}
+
+Flow RetainManager::on(ClientDrained& drained, SyncNext next, Done) {
+  if (auto& replays = state_(drained.client).replays) replays->wake();
+  return next();
+}
+
+Flow RetainManager::on(RemoveOfflineMessages& taken, SyncNext next, Done) {
+  Client* const client = taken.session.client();
+  if (client && taken.session.queueEmpty())
+    if (auto& replays = state_(*client).replays) replays->wake();
   return next();
 }
 

@@ -23,6 +23,8 @@ class RetainManager final : public Middleware,
                             public Handles<RelayMessage>,
                             public Handles<SubscribeTopic>,
                             public Handles<UnsubscribeTopic>,
+                            public Handles<ClientDrained>,
+                            public Handles<RemoveOfflineMessages>,
                             public Handles<ConnectionLost> {
 public:
   static constexpr std::string_view kName = "retain_manager";
@@ -30,7 +32,7 @@ public:
       "Stores retained messages and sends them to new subscriptions.";
 
   struct Options {
-    std::uint16_t replaySlice = 64;
+    std::uint16_t replaySlice = 256;
     bool retainAvailable = true;
     static void declare(OptionTable<Options>& table);
   };
@@ -44,6 +46,8 @@ public:
   Flow on(RelayMessage& relay, Next next, Done done) override;
   Flow on(SubscribeTopic& subscribe, Next next, Done done) override;
   Flow on(UnsubscribeTopic& unsubscribe, Next next, Done done) override;
+  Flow on(ClientDrained& drained, SyncNext next, Done done) override;
+  Flow on(RemoveOfflineMessages& taken, SyncNext next, Done done) override;
   Flow on(ConnectionLost& lost, SyncNext next, Done done) override;
 
 private:
@@ -53,10 +57,11 @@ private:
     State();
     State(State&&) noexcept;
     ~State();
-    std::unique_ptr<Replays> replays;  // while there are any
+    std::shared_ptr<Replays> replays;  // while there are any
   };
 
   Options options_;
+  LoopExecutor& loop_;
   PerClient<State> state_;
 };
 

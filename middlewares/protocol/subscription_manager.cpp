@@ -8,6 +8,7 @@
 #include "core/mqtt/topic.hpp"
 #include "core/stack/sequence.hpp"
 #include "core/stack/stack.hpp"
+#include "core/util/metrics.hpp"
 
 namespace mqttstack {
 
@@ -31,11 +32,18 @@ void SubscriptionManager::Options::declare(OptionTable<Options>& table) {
             "Whether there are shared subscriptions ($share/group/filter).");
   table.add("subscription_identifiers", &Options::subscriptionIdentifiers,
             "Whether MQTT 5 clients may give subscriptions an identifier.");
+  table
+      .add("max_filters", &Options::maxFilters,
+           "How many filters one SUBSCRIBE may hold; those behind are refused (MQTT 5: reason "
+           "0x97).")
+      .range(1, 65'535);
 }
 
 SubscriptionManager::SubscriptionManager(Setup& setup, const Options& options)
     : Middleware{setup},
-      options_{options} {}
+      options_{options},
+      filtersRefused_{setup.metrics.counter("subscribe_filters_refused",
+                                            "filters beyond what one SUBSCRIBE may hold")} {}
 
 mqtt::PacketTypes SubscriptionManager::packets() const noexcept {
   return mqtt::PacketType::subscribe | mqtt::PacketType::unsubscribe;
@@ -96,6 +104,11 @@ private:
   bool step() override {
     if (entries_.empty()) return false;
     const mqtt::SubscribeEntry entry = entries_.takeFront();
+    if (codes_.size() >= manager_.options_.maxFilters) {
+      manager_.filtersRefused_.add();
+      codes_.push_back(static_cast<char>(ReasonCode::quotaExceeded));
+      return stepDone({}), true;
+    }
     if (const ReasonCode code = manager_.judge(entry.filter); code != ReasonCode::success) {
       codes_.push_back(static_cast<char>(code));
       return stepDone({}), true;

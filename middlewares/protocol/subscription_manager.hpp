@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "core/stack/callbacks.hpp"
@@ -8,6 +9,8 @@
 #include "core/stack/options.hpp"
 
 namespace mqttstack {
+
+struct Metric;
 
 /// Answers SUBSCRIBE and UNSUBSCRIBE: executes subscribeTopic or
 /// unsubscribeTopic for one filter after the other, then sends the SUBACK or
@@ -23,6 +26,7 @@ public:
     bool wildcardSubscriptions = true;
     bool sharedSubscriptions = true;
     bool subscriptionIdentifiers = true;
+    std::uint16_t maxFilters = 200;
     static void declare(OptionTable<Options>& table);
   };
 
@@ -45,6 +49,7 @@ private:
   std::error_code judge(const mqtt::Subscribe& subscribe) const noexcept;
 
   Options options_;
+  Metric& filtersRefused_;
 };
 
 }  // namespace mqttstack

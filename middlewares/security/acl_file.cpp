@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/stack/rights_version.hpp"
 #include "middlewares/security/option_file.hpp"
 
 namespace mqttstack {
@@ -33,6 +34,7 @@ bool AclFile::reload(Diagnostics& diagnostics) {
       });
   if (diagnostics.errorCount() != before) return false;
   compiled_ = std::make_unique<Compiled>(std::move(rules));
+  rightsHaveChanged();
   return true;
 }
 
@@ -46,6 +48,13 @@ Flow AclFile::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   const AclAccess access = question.asAuthor ? AclAccess::publish : AclAccess::receive;
   return judge(question.verdict, question.identity, access, question.message.topic()) ? done()
                                                                                       : next();
+}
+
+Flow AclFile::on(AuthorizeReception& question, SyncNext next, Done done) {
+  const auto reception = compiled_->rules.reception(question.identity, question.filter);
+  if (reception == AclRules::Reception::undecided) return next();
+  question.everything = reception == AclRules::Reception::everything;
+  return done();
 }
 
 bool AclFile::judge(Verdict& verdict, const broker::Identity& who, AclAccess access,

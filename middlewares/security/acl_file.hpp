@@ -7,18 +7,21 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/reloadable.hpp"
 #include "middlewares/security/acl_cache.hpp"
 #include "middlewares/security/acl_rules.hpp"
 
 namespace mqttstack {
 
-/// Answers authorizePacket and authorizeDelivery from a file of rules; AclRules
+/// Answers authorizePacket, authorizeDelivery and authorizeReception from a file of rules; AclRules
 /// says what it looks like. About what no rule mentions it has no opinion, so
 /// that the pipeline may list another authorizer behind it; where it is the only
 /// one, that means no.
 class AclFile final : public Middleware,
+                      public Reloadable,
                       public Handles<AuthorizePacket>,
-                      public Handles<AuthorizeDelivery> {
+                      public Handles<AuthorizeDelivery>,
+                      public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "acl_file";
   static constexpr std::string_view kSummary =
@@ -35,10 +38,11 @@ public:
   /// Reads the file again. What it says takes the place of what was known if all
   /// of it is good; otherwise that is reported, nothing changes, and it returns
   /// false.
-  bool reload(Diagnostics& diagnostics);
+  bool reload(Diagnostics& diagnostics) override;
 
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   /// The rules and what they have decided.

@@ -45,4 +45,16 @@ AclRules::Decision AclRules::decide(const Sections& sections, const broker::Iden
   return {};
 }
 
+AclRules::Reception AclRules::reception(const broker::Identity& who,
+                                        std::string_view filter) const {
+  const Sections sections = sectionsFor(who);
+  subject_.becomeFilter(filter);
+  AclTrie::Found found;
+  for (const AclTrie::Tree tree : sections) {
+    if (trie_.mayDeny(tree, filter, AclAccess::receive)) return Reception::mixed;
+    trie_.find(tree, subject_, who, AclAccess::receive, found);
+  }
+  return found.allowed != 0 ? Reception::everything : Reception::undecided;
+}
+
 }  // namespace mqttstack

@@ -96,6 +96,16 @@ public:
     return decide(sectionsFor(who), who, access, subject);
   }
 
+  /// What the rules say of all topics together that a filter matches.
+  enum class Reception : std::uint8_t {
+    undecided,   ///< they deny none of them
+    everything,  ///< they allow all of them
+    mixed,       ///< they may deny one
+  };
+  /// May it receive whatever this filter matches? REQUIRES: the filter is valid
+  /// and not shared.
+  Reception reception(const broker::Identity& who, std::string_view filter) const;
+
 private:
   friend class AclCompiler;
 

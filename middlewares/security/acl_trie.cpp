@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/broker/text_hash.hpp"
+#include "core/mqtt/topic.hpp"
 
 namespace mqttstack {
 namespace {
@@ -27,6 +28,17 @@ void forEachLevel(std::string_view text, Visit&& visit) {
     if (end == text.size()) return;
     text.remove_prefix(end + 1);
   }
+}
+
+/// The filter that matches whatever one with `%u` and `%c` may match.
+std::string withoutNames(std::string_view filter, bool substitutes) {
+  std::string all;
+  forEachLevel(filter, [&](std::string_view level) {
+    all += substitutes && (level == kUser || level == kClient) ? "+" : level;
+    all += '/';
+  });
+  all.pop_back();
+  return all;
 }
 
 /// A value that may stand for a level: it must mean nothing but itself.
@@ -69,6 +81,7 @@ bool AclTrie::isEmpty(Tree tree) const noexcept {
 void AclTrie::add(Tree tree, std::string_view filter, bool substitutes, Rule rule) {
   std::uint32_t node = tree;
   bool below = false;
+  if (rule.deny) denials_.push_back({tree, withoutNames(filter, substitutes), rule.access});
   forEachLevel(filter, [&](std::string_view level) {
     std::uint32_t Node::*special = nullptr;
     if (level == "+")
@@ -146,6 +159,13 @@ void AclTrie::find(Tree tree, const Subject& subject, const broker::Identity& wh
                    Found& found) const {
   Search search{subject, who, static_cast<std::uint8_t>(access), found};
   visit(tree, 0, search);
+}
+
+bool AclTrie::mayDeny(Tree tree, std::string_view filter, AclAccess access) const noexcept {
+  return std::any_of(denials_.begin(), denials_.end(), [&](const Denial& denial) {
+    return denial.tree == tree && (denial.access & static_cast<std::uint8_t>(access)) != 0 &&
+           mqtt::overlap(denial.filter, filter);
+  });
 }
 
 void AclTrie::visit(std::uint32_t number, std::size_t depth, Search& search) const {

@@ -69,7 +69,15 @@ public:
   void find(Tree tree, const Subject& subject, const broker::Identity& who, AclAccess access,
             Found& found) const;
 
+  /// True if a rule of the tree may deny something that the filter matches.
+  bool mayDeny(Tree tree, std::string_view filter, AclAccess access) const noexcept;
+
 private:
+  struct Denial {
+    Tree tree;
+    std::string filter;  ///< with "+" where it substitutes
+    std::uint8_t access;
+  };
   struct Edge {
     std::uint64_t key = 0;
     std::uint32_t textAt = 0;
@@ -98,6 +106,7 @@ private:
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;  // a table with open addressing
   std::size_t edgeCount_ = 0;
+  std::vector<Denial> denials_;
   std::string texts_;
 };
 

@@ -11,9 +11,9 @@
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 #include "core/stack/per_client.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "middlewares/security/decisions.hpp"
-#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 

@@ -6,6 +6,7 @@
 #include "core/mqtt/text.hpp"
 #include "core/mqtt/topic.hpp"
 #include "core/stack/client.hpp"
+#include "core/stack/rights_version.hpp"
 #include "core/stack/stack.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
@@ -102,16 +103,18 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
 }
 
 Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
-  const broker::Session& session = delivery.session;
+  broker::Session& session = delivery.session;
   Stack& stack = session.stack() ? *session.stack() : home();
+  const bool cleared = readsAll(stack, session);
+  if (cleared && !delivery.retain) return next();
   if (!stack.handled<AuthorizeDelivery>()) return next();
   const broker::Message& message = *delivery.message;
   // A message without author is the broker's own.
   const broker::IdentityPtr& author = message.author();
   Verdict verdict;
   const broker::IdentityPtr& reader = session.identity();
-  if ((!delivery.retain || !author || mayRead(stack, *author, message, true, verdict)) && reader &&
-      mayRead(stack, *reader, message, false, verdict))
+  if ((!delivery.retain || !author || mayRead(stack, *author, message, true, verdict)) &&
+      (cleared || (reader && mayRead(stack, *reader, message, false, verdict))))
     return next();
 
   denied_.add(verdict);
@@ -122,6 +125,38 @@ Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
   MessageDropped dropped{session, message, DropReason::notAuthorized};
   stack.run(dropped);
   return done();
+}
+
+namespace {
+
+broker::Clearance clearanceOf(Stack& stack, const broker::Session& session) {
+  // With very many, asking about each message as it comes is cheaper.
+  constexpr std::uint32_t kMostFilters = 64;
+  const broker::IdentityPtr& reader = session.identity();
+  if (!reader || session.subscriptions() > kMostFilters ||
+      stack.handlerCount<AuthorizeReception>() != stack.handlerCount<AuthorizeDelivery>())
+    return broker::Clearance::partial;
+  LookupSubscriptions lookup{session, session.clientId()};
+  if (stack.run(lookup) || lookup.subscriptions.size() != session.subscriptions())
+    return broker::Clearance::partial;
+  for (const StoredSubscription& subscription : lookup.subscriptions) {
+    AuthorizeReception question{*reader, mqtt::splitSharedFilter(subscription.filter).filter};
+    if (stack.run(question) || !question.everything) return broker::Clearance::partial;
+  }
+  return broker::Clearance::full;
+}
+
+}  // namespace
+
+/// Whether it is known that there is nothing among its subscriptions that the
+/// session may not read; worked out once, when it is first asked.
+bool Authorization::readsAll(Stack& stack, broker::Session& session) {
+  const std::uint32_t version = rightsVersion();
+  const broker::Clearance known = session.clearance(version);
+  if (known != broker::Clearance::unknown) return known == broker::Clearance::full;
+  const broker::Clearance found = clearanceOf(stack, session);
+  session.setClearance(found, version);
+  return found == broker::Clearance::full;
 }
 
 /// Asks one half of a delivery; if the answer is no, leaves it in `verdict`.

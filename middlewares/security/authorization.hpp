@@ -6,8 +6,8 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/util/line_limit.hpp"
 #include "middlewares/security/decisions.hpp"
-#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -25,7 +25,9 @@ namespace mqttstack {
 ///   resumed: `granted` becomes "not authorized", or what the option says.
 ///   `$share/g/f` is judged by `f`.
 /// - Delivery, also of retained messages: dropped for that one receiver, so that
-///   a right that was taken away, or a `#`, reads nothing it should not.
+///   a right that was taken away, or a `#`, reads nothing it should not. A session
+///   that may read all that its filters match is known for that (authorizeReception)
+///   until a right changes or it subscribes again: nothing has to be asked then.
 ///
 /// Passes everything else: a PINGREQ needs no permission.
 ///
@@ -52,7 +54,8 @@ public:
   };
 
   using Executes = Callbacks<AuthorizePacket>;
-  using MayExecute = Callbacks<AuthorizeDelivery, MessageDropped>;
+  using MayExecute =
+      Callbacks<AuthorizeDelivery, AuthorizeReception, LookupSubscriptions, MessageDropped>;
 
   Authorization(Setup& setup, const Options& options);
 
@@ -66,6 +69,7 @@ public:
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:
+  static bool readsAll(Stack& stack, broker::Session& session);
   static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
                       bool asAuthor, Verdict& verdict);
   void logDenial(const broker::Identity& who, std::string_view what, std::string_view topic,

@@ -49,6 +49,7 @@ public:
       : middleware_{middleware},
         url_{url},
         text_{std::move(text)},
+        http_{middleware.http_},
         digest_{digest},
         settle_{std::move(settle)},
         deferred_{std::move(deferred)},
@@ -56,7 +57,7 @@ public:
   ~Question() override { OPENSSL_cleanse(text_.data(), text_.size()); }
 
   void run() noexcept override {
-    reply_ = postJson(url_, text_, middleware_.http_, middleware_.stopping_);
+    reply_ = postJson(url_, text_, *http_, middleware_.stopping_);
     answer_ = read(reply_);
   }
   void finish() override {
@@ -84,6 +85,7 @@ private:
   HttpAuth& middleware_;
   const std::string& url_;
   std::string text_;
+  std::shared_ptr<const HttpSettings> http_;
   Digest digest_;
   Settle settle_;
   Deferred deferred_;
@@ -121,7 +123,7 @@ void HttpAuth::Options::declare(OptionTable<Options>& table) {
 HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostics)
     : Middleware{setup},
       options_{options},
-      http_{options.timeout, options.caFile.string(), {}},
+      http_{std::make_shared<HttpSettings>()},
       failures_{
           setup.metrics.counter("http_auth_failures", "questions that the service did not answer")},
       worker_{setup.loop, options.queue, options.threads} {
@@ -134,12 +136,7 @@ HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostic
   if (options.onError == OnError::allow)
     diagnostics.warningAt("on_error",
                           "everybody is let in, and may do everything, while the service is down");
-  if (!options.caFile.empty()) readOptionFile("ca_file", options.caFile, diagnostics);
-  if (options.authorizationFile.empty()) return;
-  if (auto text = readOptionFile("authorization_file", options.authorizationFile, diagnostics)) {
-    warnIfPublic("authorization_file", options.authorizationFile, diagnostics);
-    http_.authorization = text->substr(0, text->find_first_of("\r\n"));
-  }
+  reload(diagnostics);
 }
 
 HttpAuth::~HttpAuth() { OPENSSL_cleanse(key_.data(), key_.size()); }
@@ -153,6 +150,25 @@ void HttpAuth::check(const char* option, const std::string& url, Diagnostics& di
   if (kind == UrlKind::httpRemote)
     diagnostics.warningAt(option, "what is asked goes over the network in the clear",
                           "use https://");
+}
+
+bool HttpAuth::reload(Diagnostics& diagnostics) {
+  const std::size_t before = diagnostics.errorCount();
+  auto http = std::make_shared<HttpSettings>();
+  http->timeout = options_.timeout;
+  // The TLS library reads it for each connection; here it is only looked at.
+  http->caFile = options_.caFile.string();
+  if (!options_.caFile.empty()) readOptionFile("ca_file", options_.caFile, diagnostics);
+  const auto& path = options_.authorizationFile;
+  if (!path.empty()) {
+    if (const auto text = readOptionFile("authorization_file", path, diagnostics)) {
+      warnIfPublic("authorization_file", path, diagnostics);
+      http->authorization = text->substr(0, text->find_first_of("\r\n"));
+    }
+  }
+  if (diagnostics.errorCount() != before) return false;
+  http_ = std::move(http);
+  return true;
 }
 
 void HttpAuth::start(Diagnostics&) {
@@ -309,6 +325,16 @@ Flow HttpAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   }
   question.verdict.allow(name());
   return done();
+}
+
+/// What the service has allowed once stays allowed for the identity.
+Flow HttpAuth::on(AuthorizeReception& question, SyncNext next, Done done) {
+  const auto reader = readers_.find(&question.identity);
+  if (options_.authorizeUrl.empty() || reader == readers_.end()) return next();
+  question.everything = std::any_of(
+      reader->second.filters.begin(), reader->second.filters.end(),
+      [&](const std::string& filter) { return mqtt::contains(filter, question.filter); });
+  return question.everything ? done() : next();
 }
 
 /// Keeps what somebody may read, for as long as anybody else knows who that is.

@@ -16,10 +16,11 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/reloadable.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/http_post.hpp"
-#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -48,9 +49,11 @@ struct Metric;
 /// Questions are put by threads of its own, addresses in turn; answers other
 /// than failures are remembered for `cache`.
 class HttpAuth final : public Middleware,
+                       public Reloadable,
                        public Handles<AuthenticateConnection>,
                        public Handles<AuthorizePacket>,
-                       public Handles<AuthorizeDelivery> {
+                       public Handles<AuthorizeDelivery>,
+                       public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "http_auth";
   static constexpr std::string_view kSummary =
@@ -77,9 +80,13 @@ public:
   void start(Diagnostics& diagnostics) override;
   void stop() override;
 
+  /// Reads authorization_file again. Questions that wait go out as they are.
+  bool reload(Diagnostics& diagnostics) override;
+
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   class Question;
@@ -125,7 +132,7 @@ private:
   static constexpr std::size_t kRemembered = 10'000;
 
   Options options_;
-  HttpSettings http_;
+  std::shared_ptr<const HttpSettings> http_;  // with each question on its way
   Digest key_;
   std::unordered_map<Digest, Remembered, DigestHash> remembered_;
   std::unordered_map<const broker::Identity*, Reader> readers_;

@@ -55,8 +55,8 @@ bool append(Headers& headers, const std::string& line) {
 
 }  // namespace
 
-HttpReply postJson(const std::string& url, const std::string& json, const HttpSettings& settings,
-                   const std::atomic<bool>& cancelled) {
+HttpReply postJson(const std::string& url, const std::string& document,
+                   const HttpSettings& settings, const std::atomic<bool>& cancelled) {
   HttpReply reply;
   CURL* const handle = handleOfThread();
   Headers headers;
@@ -78,8 +78,8 @@ HttpReply postJson(const std::string& url, const std::string& json, const HttpSe
   if (!settings.caFile.empty()) curl_easy_setopt(handle, CURLOPT_CAINFO, settings.caFile.c_str());
   curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(settings.timeout.count()));
   curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(json.size()));
-  curl_easy_setopt(handle, CURLOPT_POSTFIELDS, json.data());
+  curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(document.size()));
+  curl_easy_setopt(handle, CURLOPT_POSTFIELDS, document.data());
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, receive);
   curl_easy_setopt(handle, CURLOPT_WRITEDATA, &reply);
   curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);

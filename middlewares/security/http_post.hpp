@@ -23,8 +23,8 @@ struct HttpReply {
 /// of which keeps its connection for the next time. Knows HTTP and HTTPS, follows
 /// no redirections, uses no proxy, and reads no more than 64 KiB. Gives up early
 /// when `cancelled` becomes true.
-HttpReply postJson(const std::string& url, const std::string& json, const HttpSettings& settings,
-                   const std::atomic<bool>& cancelled);
+HttpReply postJson(const std::string& url, const std::string& document,
+                   const HttpSettings& settings, const std::atomic<bool>& cancelled);
 
 /// Whether text is a URL that postJson() can use, and where it leads.
 enum class UrlKind { invalid, https, httpLocal, httpRemote };

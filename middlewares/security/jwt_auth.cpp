@@ -197,4 +197,15 @@ Flow JwtAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   return done();
 }
 
+/// Grants only allow, and belong to the identity for good.
+Flow JwtAuth::on(AuthorizeReception& question, SyncNext next, Done done) {
+  const broker::Grants& grants = question.identity.grants();
+  if (!grants) return next();
+  question.everything =
+      std::any_of(grants->begin(), grants->end(), [&](const broker::Grant& grant) {
+        return grant.subscribe && mqtt::contains(grant.filter, question.filter);
+      });
+  return question.everything ? done() : next();
+}
+
 }  // namespace mqttstack

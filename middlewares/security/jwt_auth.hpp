@@ -10,9 +10,10 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/reloadable.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/jwt.hpp"
-#include "middlewares/security/line_limit.hpp"
 
 namespace mqttstack {
 
@@ -27,9 +28,11 @@ namespace mqttstack {
 ///
 /// Signatures are verified by a thread of its own, since one takes 100 µs.
 class JwtAuth final : public Middleware,
+                      public Reloadable,
                       public Handles<AuthenticateConnection>,
                       public Handles<AuthorizePacket>,
-                      public Handles<AuthorizeDelivery> {
+                      public Handles<AuthorizeDelivery>,
+                      public Handles<AuthorizeReception> {
 public:
   static constexpr std::string_view kName = "jwt_auth";
   static constexpr std::string_view kSummary =
@@ -60,11 +63,12 @@ public:
   /// Reads the key files again. They take the place of what was known if all of
   /// them are good; otherwise that is reported, nothing changes, and it returns
   /// false.
-  bool reload(Diagnostics& diagnostics);
+  bool reload(Diagnostics& diagnostics) override;
 
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;
+  Flow on(AuthorizeReception& question, SyncNext next, Done done) override;
 
 private:
   class Verification;

@@ -14,6 +14,7 @@
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/stack/reloadable.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "core/util/worker.hpp"
 #include "middlewares/security/password_table.hpp"
@@ -38,6 +39,7 @@ namespace mqttstack {
 /// for the method SCRAM-SHA-256 as well. That takes microseconds and is done at
 /// once. A user whose entry is of another kind fails in it like an unknown one.
 class PasswordFile final : public Middleware,
+                           public Reloadable,
                            public Handles<AuthenticateConnection>,
                            public Handles<ContinueAuthentication> {
 public:
@@ -63,7 +65,7 @@ public:
   /// Reads the file again. What it says takes the place of what was known if all
   /// of it is good; otherwise that is reported, nothing changes, and it returns
   /// false.
-  bool reload(Diagnostics& diagnostics);
+  bool reload(Diagnostics& diagnostics) override;
 
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(ContinueAuthentication& step, Next next, Done done) override;

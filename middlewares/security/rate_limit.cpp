@@ -20,6 +20,14 @@ void RateLimit::Options::declare(OptionTable<Options>& table) {
       .add("burst", &Options::burst,
            "How many it may publish at once after it has been quiet for long enough.")
       .range(1, 1'000'000);
+  table.add("bytes_per_second", &Options::bytesPerSecond,
+            "How many bytes of topics and payloads it may publish per second in the long run; 0: "
+            "any number.");
+  table
+      .add("byte_burst", &Options::byteBurst,
+           "How many bytes it may publish at once after it has been quiet. A message that is "
+           "larger waits for as long as its bytes take.")
+      .range(ByteCount{1024}, ByteCount{1024 * 1024 * 1024});
   table.addChoice("action", &Options::action,
                   {{"delay", Excess::delay}, {"disconnect", Excess::disconnect}},
                   "What happens to a client that publishes more: it has to wait, or it is cut "
@@ -36,26 +44,28 @@ RateLimit::RateLimit(Setup& setup, const Options& options)
 
 void RateLimit::install(Client& client) {
   Bucket& bucket = buckets_(client);
-  bucket.tokens = options_.burst;
+  bucket.messages = options_.burst;
+  bucket.bytes = static_cast<double>(options_.byteBurst.count);
   bucket.filledAt = scheduler().now();
 }
 
-Flow RateLimit::handle(Client& client, Packet&, Next next, Done done) {
+Flow RateLimit::handle(Client& client, Packet& packet, Next next, Done done) {
+  const auto& publish = packet.as<mqtt::Publish>();
   Bucket& bucket = buckets_(client);
   fill(bucket);
-  bucket.tokens -= 1;
-  if (bucket.tokens >= 0) return next();
+  bucket.messages -= 1;
+  bucket.bytes -= static_cast<double>(publish.topic.size() + publish.payload.size());
+  const Seconds wait = waitFor(bucket);
+  if (wait <= Seconds::zero()) return next();
 
   if (options_.action == Excess::disconnect) {
     disconnected_.add();
-    log().info("{} published more than {} messages per second", client.describe(),
-               options_.messagesPerSecond);
+    log().info("{} published faster than it may", client.describe());
     client.close(mqtt::ReasonCode::messageRateTooHigh);
     return done();
   }
 
   delayed_.add();
-  const Seconds wait{-bucket.tokens / options_.messagesPerSecond};
   return next.defer([&](Deferred deferred) {
     bucket.waiting = std::move(deferred);
     scheduler().start(bucket.timer, std::chrono::duration_cast<Duration>(wait));
@@ -64,10 +74,20 @@ Flow RateLimit::handle(Client& client, Packet&, Next next, Done done) {
 
 void RateLimit::fill(Bucket& bucket) const {
   const TimePoint now = scheduler().now();
-  const Seconds passed = now - bucket.filledAt;
-  bucket.tokens =
-      std::min<double>(options_.burst, bucket.tokens + passed.count() * options_.messagesPerSecond);
+  const double passed = Seconds{now - bucket.filledAt}.count();
   bucket.filledAt = now;
+  bucket.messages =
+      std::min<double>(options_.burst, bucket.messages + passed * options_.messagesPerSecond);
+  bucket.bytes =
+      std::min(static_cast<double>(options_.byteBurst.count),
+               bucket.bytes + passed * static_cast<double>(options_.bytesPerSecond.count));
+}
+
+Seconds RateLimit::waitFor(const Bucket& bucket) const {
+  const Seconds forMessages{-bucket.messages / options_.messagesPerSecond};
+  if (options_.bytesPerSecond.count == 0) return forMessages;
+  const Seconds forBytes{-bucket.bytes / static_cast<double>(options_.bytesPerSecond.count)};
+  return std::max(forMessages, forBytes);
 }
 
 /// The connection is gone while its packet waits: there is nobody left to slow
@@ -82,14 +102,15 @@ Flow RateLimit::on(ConnectionLost& lost, SyncNext next, Done) {
 
 /// A client that is carried over to another pipeline takes its bucket along.
 RateLimit::Bucket::Bucket(Bucket&& other) noexcept
-    : tokens{other.tokens},
+    : messages{other.messages},
+      bytes{other.bytes},
       filledAt{other.filledAt},
       waiting{std::exchange(other.waiting, std::nullopt)},
       timer{std::move(other.timer)} {
   timer.setOwner(this);
 }
 
-/// Called by the timer: the token is there. Going on may end the client, and
+/// Called by the timer: the tokens are there. Going on may end the client, and
 /// this bucket with it, so the Deferred is taken out first.
 void RateLimit::Bucket::letGo() {
   std::optional<Deferred> deferred = std::exchange(waiting, std::nullopt);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,26 +15,29 @@ namespace mqttstack {
 
 struct Metric;
 
-/// Limits how many messages a second each client may publish.
+/// Limits how much each client may publish: so many messages a second, and so many
+/// bytes of topics and payloads.
 ///
 /// A client has a bucket of `burst` tokens, which fills up again with
 /// `messages_per_second`; each PUBLISH takes one. When there is none, the client
 /// is made to wait: its packet is deferred, the ones behind it are not read, and
 /// the peer's network buffers fill up. Or it is disconnected, as a client that
-/// should know better.
+/// should know better. Bytes have tokens likewise.
 ///
 /// docs/writing-a-middleware.md builds this one from nothing.
 class RateLimit final : public Middleware, public HandlesPackets, public Handles<ConnectionLost> {
 public:
   static constexpr std::string_view kName = "rate_limit";
   static constexpr std::string_view kSummary =
-      "Limits how many messages a second a client may publish.";
+      "Limits how much a client may publish: messages and bytes a second.";
 
   enum class Excess : std::uint8_t { delay, disconnect };
 
   struct Options {
     double messagesPerSecond = 100;
     std::uint32_t burst = 200;
+    ByteCount bytesPerSecond{0};  // any number
+    ByteCount byteBurst{1024 * 1024};
     Excess action = Excess::delay;
 
     static void declare(OptionTable<Options>& table);
@@ -54,13 +58,17 @@ private:
 
     void letGo();
 
-    double tokens = 0;  // less than none: the packet that waits has taken its token ahead
+    // Less than none: the packet that waits has taken its tokens ahead.
+    double messages = 0;
+    double bytes = 0;
     TimePoint filledAt{};
     std::optional<Deferred> waiting;
     Timer timer = Timer::calling<&Bucket::letGo>(*this);
   };
 
   void fill(Bucket& bucket) const;
+  /// How long until a bucket with less than none is at none again.
+  std::chrono::duration<double> waitFor(const Bucket& bucket) const;
 
   Options options_;
   PerClient<Bucket> buckets_;

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/app/config_fixture.hpp"
+#include "tests/scenario/support/test_certificates.hpp"
 
 using namespace mqttstack;
 using namespace mqttstack::test;
@@ -188,4 +189,42 @@ TEST_CASE("a CONNECT may not be larger than any other packet", "[listeners]") {
   const Daemon daemon{config, registry, silent, report};
   CHECK(daemon.listeners()[0]->policy.maximumPacketSize == 2048);
   CHECK(daemon.listeners()[0]->policy.maximumConnectSize == 2048);
+}
+
+TEST_CASE("ciphers that nobody knows or asks for are told", "[listeners]") {
+  const TemporaryDirectory directory;
+  directory.write("a", "");
+  const auto problems = [&](const std::string& more) {
+    return problemsOf(
+        listener("127.0.0.1:1", "[listener.tls]\ncertificate = \"a\"\nkey = \"a\"\n" + more),
+        (directory.path() / "test.toml").string());
+  };
+  CHECK_THAT(problems("ciphers = \"ECDHE+AESGCM:NO-SUCH\""),
+             Contains(":6:11: error: OpenSSL knows no \"NO-SUCH\" here") &&
+                 Contains("help: openssl ciphers -v -tls1_2 lists them"));
+  CHECK_THAT(problems("ciphersuites = \"TLS_NO_SUCH\""),
+             Contains(":6:16: error: OpenSSL knows no \"TLS_NO_SUCH\" here"));
+  CHECK_THAT(problems("ciphers = \"ECDHE+AESGCM\"\nmin_version = \"1.3\""),
+             Contains(":6:1: error: \"ciphers\" has no effect"));
+  CHECK_THAT(problems("client_crl = \"a\""), Contains(":6:1: error: \"client_crl\" has no effect"));
+  CHECK_THAT(problems("min_version = \"1.1\""), Contains("error"));
+}
+
+TEST_CASE("a further certificate is told at its own option", "[listeners]") {
+  const TemporaryDirectory directory;
+  writeTestCertificates(directory.path());
+  directory.write("bad.crt", "no certificate");
+  const std::string name = (directory.path() / "test.toml").string();
+  const std::string tls =
+      "[listener.tls]\ncertificate = \"server.crt\"\nkey = \"server.key\"\n[[listener.tls.sni]]\n";
+  CHECK_THAT(
+      problemsOf(listener("127.0.0.1:1", tls + "certificate = \"bad.crt\"\nkey = \"server.key\"\n"),
+                 name),
+      Contains(name + ":7:15: error: TLS certificate \""));
+  CHECK_THAT(
+      problemsOf(listener("127.0.0.1:1", tls + "certificate = \"none\"\nkey = \"client.key\"\n"),
+                 name),
+      Contains(name + ":7:15: error: cannot read \""));
+  CHECK_THAT(problemsOf(listener("127.0.0.1:1", tls + "key = \"server.key\"\n"), name),
+             Contains("certificate"));
 }

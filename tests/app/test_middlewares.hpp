@@ -111,10 +111,11 @@ public:
     }
   };
   Rereader(Setup& setup, const Options& options) : Middleware{setup}, options_{options} {}
-  void reload(Diagnostics& diagnostics) override {
+  bool reload(Diagnostics& diagnostics) override {
     log().info("reloaded");
-    if (std::filesystem::exists(options_.path))
-      diagnostics.errorAt("path", "it exists", "remove it", Fault::data);
+    const bool exists = std::filesystem::exists(options_.path);
+    if (exists) diagnostics.errorAt("path", "it exists", "remove it", Fault::data);
+    return !exists;
   }
 
 private:

@@ -1,35 +1,16 @@
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "middlewares/security/acl_cache.hpp"
 #include "middlewares/security/acl_rules.hpp"
+#include "tests/bench/measure.hpp"
 
-/// Prints what a decision of an access control file takes, in nanoseconds: the
-/// best of several runs, since the others were disturbed. A decision is new, or
+/// Prints what a decision of an access control file takes. A decision is new, or
 /// it is remembered.
 namespace {
 
 using namespace mqttstack;
-
-template <class Body>
-void measure(const char* name, Body body) {
-  constexpr int kRuns = 15;
-  constexpr std::size_t kCalls = 200'000;
-  double best = 1e9;
-  for (int run = 0; run < kRuns; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    for (std::size_t call = 0; call < kCalls; ++call) {
-      auto result = body(call);
-      asm volatile("" : "+m"(result) : : "memory");
-    }
-    const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - start;
-    best = std::min(best, taken.count() / kCalls);
-  }
-  std::printf("%-60s %8.1f ns\n", name, best);
-}
 
 AclRules compile(const std::string& text) {
   return AclRules::compile(text, [](std::size_t line, const std::string& problem, auto&&) {
@@ -78,11 +59,15 @@ void compare(const char* what, const std::string& text, const char* format, AclA
     return asked[call % asked.size()];
   };
   std::printf("%s\n", what);
-  measure("  new",
-          [&](std::size_t call) { return compiled.decide(sections, *who, access, topic(call)); });
+  bench::measure("  new", [&](std::size_t call) {
+    auto decision = compiled.decide(sections, *who, access, topic(call));
+    bench::keep(decision);
+  });
   AclCache cache{compiled};
-  measure("  remembered",
-          [&](std::size_t call) { return cache.decide(*who, access, topic(call)); });
+  bench::measure("  remembered", [&](std::size_t call) {
+    auto decision = cache.decide(*who, access, topic(call));
+    bench::keep(decision);
+  });
 }
 
 }  // namespace

@@ -1,6 +1,4 @@
-#include <array>
-#include <chrono>
-#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -9,33 +7,15 @@
 #include "core/mqtt/frame_reader.hpp"
 #include "core/mqtt/topic.hpp"
 #include "core/mqtt/utf8.hpp"
+#include "tests/bench/measure.hpp"
 
-/// Prints what the codec's hot paths take, in nanoseconds per call: the best
-/// of several runs, since the others were disturbed.
+/// Prints what the codec's hot paths take.
 namespace {
 
 using namespace mqttstack;
+using bench::keep;
+using bench::measure;
 using mqtt::ProtocolVersion;
-
-/// Makes the compiler believe that `value` is used, and may have been changed.
-template <class T>
-void keep(T& value) {
-  asm volatile("" : "+m"(value) : : "memory");
-}
-
-template <class Body>
-void measure(const char* name, Body body) {
-  constexpr int kRuns = 15;
-  constexpr int kCalls = 200'000;
-  double best = 1e9;
-  for (int run = 0; run < kRuns; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int call = 0; call < kCalls; ++call) body();
-    const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - start;
-    best = std::min(best, taken.count() / kCalls);
-  }
-  std::printf("%-52s %8.1f ns\n", name, best);
-}
 
 std::string encoded(const mqtt::Packet& packet, ProtocolVersion version) {
   std::string bytes(mqtt::encodedSize(packet, version), '\0');

@@ -66,9 +66,11 @@ sed 's/127.0.0.1:1883/127.0.0.1:1885/' "$SOURCES/config/mqtt-stackd.toml" >"$wor
 cp "$work/mounted/mqtt-stackd.toml" "$work/mounted/other.toml"
 sed -i 's/127.0.0.1:1885/127.0.0.1:1886/' "$work/mounted/other.toml"
 chmod 755 "$work" "$work/mounted" && chmod 644 "$work/mounted"/*
+readarray -t environment < <(arguments ENV)
+IFS=: read -r user group < <(arguments USER)
 start_image() {  # start_image [ARGUMENT OF SYSTEMD-NSPAWN...]
   start_first_process --user=mqtt-stackd --read-only --bind-ro="$work/mounted:/etc/mqtt-stackd" \
-    --tmpfs=/var/lib/mqtt-stackd --setenv="$(arguments ENV)" "$@" \
+    --tmpfs="/var/lib/mqtt-stackd:mode=700,uid=$user,gid=$group" "${environment[@]/#/--setenv=}" "$@" \
     "$(arguments ENTRYPOINT | tr -d '[]"')"
 }
 stop_image() {

@@ -27,9 +27,21 @@ public:
   /// Does what has been posted, and returns whether that was anything.
   bool poll() { return !held_ && doAll(); }
 
-  /// Leaves what is posted alone from now on, but for await(): so that a test
-  /// sees the time in between, however quick the other thread is.
+  /// Leaves what is posted alone from now on, but for await() and turn(): so that
+  /// a test sees the time in between, however quick the other thread is.
   void hold() { held_ = true; }
+  void goOn() { held_ = false; }
+
+  /// One turn: does what has been posted so far, also while it is held.
+  void turn() {
+    std::size_t count = 0;
+    {
+      const std::lock_guard lock{mutex_};
+      count = tasks_.size();
+    }
+    for (; count > 0; --count)
+      if (auto task = take()) task();
+  }
 
   /// Waits until something is posted, and does it. Throws if nothing comes.
   void await() {

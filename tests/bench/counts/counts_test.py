@@ -5,7 +5,8 @@ Compares with counts.txt beside this file, so that a regression is seen at once.
 
     counts_test.py BROKER [--update] [SCENARIO...]
 
-Ends with 77 (skipped) if a tool is missing. --update writes the counts instead of comparing them.
+Ends with 77 (skipped) if a tool is missing. Instructions are those of the code that is compiled for
+any processor, so that the same program counts the same everywhere. --update writes the counts instead of comparing them.
 """
 import os
 import re
@@ -17,22 +18,26 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCES = os.path.join(HERE, "../../..")
 RECORD = os.path.join(HERE, "counts.txt")
 SKIPPED = 77
 PAYLOAD = b"x" * 64
-CONFIG = """
+ADDRESS = "127.0.0.1:1883"  # in the configurations, which get a port of their own
+BUILT_IN = """
 [log]
 level = "warning"
 [[listener]]
-bind = "127.0.0.1:%d"
+bind = "127.0.0.1:1883"
 """
-DURABLE = """
+STORE = """
 [pipeline]
 default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
            "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
 [middleware.sqlite_backend]
 path = "counts.db"
 """
+# What the C library is not to choose its functions for.
+PLAIN = "-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2"
 # Of instructions a part; of the others a part or, where they are few, so much.
 TOLERANCE = {"instructions": (0.03, 5), "system calls": (0.10, 0.02), "allocations": (0.05, 0.02)}
 
@@ -83,11 +88,11 @@ def answers(first_byte, ids):
 class Scenario:
     """Publishers that send bursts to subscribers of their own topics, in step."""
 
-    def __init__(self, name, pairs, fan, burst, qos, version, rounds, like=None):
-        # With `like` it runs with sqlite_backend, and may cost no more than that scenario.
-        self.like = like
+    def __init__(self, name, pairs, fan, burst, qos, version, rounds, full=False, store=False):
         self.name, self.pairs, self.fan, self.burst = name, pairs, fan, burst
         self.qos, self.version, self.rounds = qos, version, rounds
+        self.full = full  # all middlewares, as in config/bench.toml
+        self.store = store  # with sqlite_backend, which nothing of it has to be kept by
 
     def messages(self, rounds):
         return self.pairs * self.burst * rounds
@@ -143,9 +148,10 @@ SCENARIOS = [
     Scenario("pairs, QoS 1", 10, 1, 32, 1, 4, 40),
     Scenario("pairs, QoS 2", 10, 1, 32, 2, 4, 20),
     Scenario("one to 100, QoS 0", 1, 100, 16, 0, 4, 10),
-    # What nobody has to keep costs nothing more where there is a store.
-    Scenario("pairs, QoS 0, not stored", 10, 1, 32, 0, 4, 40, "pairs, QoS 0"),
-    Scenario("pairs, QoS 1, not stored", 10, 1, 32, 1, 4, 40, "pairs, QoS 1"),
+    Scenario("store, pairs, QoS 0", 10, 1, 32, 0, 4, 40, store=True),
+    Scenario("store, pairs, QoS 1", 10, 1, 32, 1, 4, 40, store=True),
+    Scenario("all middlewares, pairs, QoS 0", 10, 1, 32, 0, 4, 40, full=True),
+    Scenario("all middlewares, pairs, QoS 1", 10, 1, 32, 1, 4, 40, full=True),
 ]
 
 
@@ -159,13 +165,11 @@ def run(tool, broker, scenario, rounds):
     """Runs the broker under a tool and plays the scenario against it."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        config = os.path.join(folder, "counts.toml")
-        with open(config, "w") as file:
-            file.write(CONFIG % port + (DURABLE if scenario.like else ""))
+        config = write_config(folder, scenario, port)
         output = os.path.join(folder, "output")
+        environment = {**os.environ, "GLIBC_TUNABLES": "glibc.cpu.hwcaps=" + PLAIN}
         process = subprocess.Popen(tool(output) + [broker, "run", "--config", config],
-                                   cwd=folder,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                   cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             await_port(port, process)
             scenario.play(port, rounds)
@@ -173,6 +177,20 @@ def run(tool, broker, scenario, rounds):
             stop(process, folder, output)
         with open(output) as file:
             return file.read()
+
+
+def write_config(folder, scenario, port):
+    text = BUILT_IN + (STORE if scenario.store else "")
+    if scenario.full:
+        with open(os.path.join(SOURCES, "config/bench.toml")) as file:
+            text = file.read()
+        for name in ("bench.acl", "passwd.example"):
+            shutil.copy(os.path.join(SOURCES, "config", name), folder)
+    assert text.count(ADDRESS) == 1, "no listener, or several"
+    config = os.path.join(folder, "counts.toml")
+    with open(config, "w") as file:
+        file.write(text.replace(ADDRESS, "127.0.0.1:%d" % port))
+    return config
 
 
 def await_port(port, process):
@@ -187,6 +205,8 @@ def await_port(port, process):
 
 
 def stop(process, folder, output):
+    if process.poll() is not None:
+        return
     # strace does not pass a signal on: the broker itself is its child.
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
     for pid in children.stdout.split() or [str(process.pid)]:
@@ -222,6 +242,7 @@ def allocations(text):
         elif line.startswith("calls=") and called in ("malloc", "calloc", "realloc",
                                                       "posix_memalign", "aligned_alloc"):
             count += int(line[6:].split()[0])
+    assert count, "the profile shows no allocation at all: their names have changed"
     return count
 
 
@@ -237,7 +258,21 @@ def measure(broker, scenario):
     difference = lambda count, texts: (count(texts[1]) - count(texts[0])) / messages
     return {"instructions": difference(instructions, profiles),
             "system calls": difference(system_calls, calls),
-            "allocations": difference(allocations, profiles)}
+            "allocations": max(difference(allocations, profiles), 0.0)}
+
+
+def exceeds(what, count, was):
+    part, least = TOLERANCE[what]
+    return count > was + max(was * part, least)
+
+
+def measure_again_if_more(broker, scenario, expected):
+    """How the broker's turns fall depends a little on time: the lesser of two counts then."""
+    counts = measure(broker, scenario)
+    if any(exceeds(what, count, expected[what]) for what, count in counts.items()):
+        again = measure(broker, scenario)
+        return {what: min(count, again[what]) for what, count in counts.items()}
+    return counts
 
 
 def recorded():
@@ -256,7 +291,7 @@ def write(counts):
                    "# (--update) and compares with it. User instructions, system calls,\n"
                    "# allocations.\n")
         for name, count in counts.items():
-            file.write("%-30s | %7.0f | %6.3f | %6.3f\n" % (name, *count.values()))
+            file.write("%-32s | %7.0f | %6.3f | %6.3f\n" % (name, *count.values()))
 
 
 def main(arguments):
@@ -275,21 +310,19 @@ def main(arguments):
     for scenario in SCENARIOS:
         if wanted and scenario.name not in wanted:
             continue
-        counts = measure(broker, scenario)
+        if not update and scenario.name not in expected:
+            sys.exit("%s: nothing is recorded, --update writes it" % scenario.name)
+        known = expected.get(scenario.name)
+        counts = (measure(broker, scenario) if update
+                  else measure_again_if_more(broker, scenario, known))
         for what, count in counts.items():
-            was = expected.get(scenario.name, {}).get(what)
-            part, least = TOLERANCE[what]
-            verdict = ""
-            if was is not None and count > was + max(was * part, least):
+            was, verdict = known and known[what], ""
+            if not update and exceeds(what, count, was):
                 verdict, worse = "  MORE THAN RECORDED", worse + 1
-            elif was is not None and count < was - max(was * part, least):
+            elif not update and exceeds(what, was, count):
                 verdict = "  less than recorded: --update"
-            print("%-30s %-13s %9.3f  (%s)%s" % (scenario.name, what, count, was, verdict),
+            print("%-32s %-13s %9.3f  (%s)%s" % (scenario.name, what, count, was, verdict),
                   flush=True)
-            model = expected.get(scenario.like, {}).get(what)
-            if model is not None and count > model + max(model * part, least):
-                print("  more than where nothing can be stored: %.3f" % model)
-                worse += 1
         expected[scenario.name] = counts
     if update:
         write(expected)

@@ -232,6 +232,38 @@ TEST_CASE("a restored window goes on where the store left it [v5:4.1.0-1]", "[de
   CHECK(window.size() == 3);
 }
 
+TEST_CASE("packet ids are given out in turn, from 1 and never 0 [v311:2.3.1-1] [v5:2.2.1-3]",
+          "[delivery]") {
+  InflightWindow window;
+  window.beginConnection(1);
+  const Delivery delivery = deliveryOf(Qos::atLeastOnce);
+  for (std::uint32_t round = 0; round < 2; ++round)
+    for (std::uint32_t expected = 1; expected <= 65'535; ++expected) {
+      const std::uint16_t id = window.send(delivery).packetId;
+      if (id != expected || window.puback(id).result != AckResult::accepted)
+        FAIL(id << " instead of " << expected);
+    }
+  CHECK(window.empty());
+}
+
+TEST_CASE("a packet id in use is never given out again [v311:2.3.1-2] [v5:2.2.1-3]", "[delivery]") {
+  InflightWindow window;
+  window.beginConnection(65'535);
+  const Delivery delivery = deliveryOf(Qos::atLeastOnce);
+  while (window.canSend()) window.send(delivery);
+  CHECK(window.size() == 65'535);
+  for (const std::uint16_t id : Ids{40'000, 65'535, 1}) {
+    CHECK(window.puback(id).result == AckResult::accepted);
+    CHECK(window.find(id) == nullptr);
+    REQUIRE(window.canSend());
+    CHECK(window.send(delivery).packetId == id);
+    CHECK_FALSE(window.canSend());
+  }
+  for (const std::uint16_t id : Ids{7, 9}) window.puback(id);
+  CHECK(window.send(delivery).packetId == 7);
+  CHECK(window.send(delivery).packetId == 9);
+}
+
 TEST_CASE("one delivery that is never acknowledged does not keep the others' places",
           "[delivery]") {
   InflightWindow window;

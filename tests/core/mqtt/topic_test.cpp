@@ -1,5 +1,6 @@
 #include "core/mqtt/topic.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -208,6 +209,22 @@ TEST_CASE("containment is exact for all short filters", "[topic]") {
     }
   }
   CHECK(contained > filters.size());
+}
+
+TEST_CASE("overlap is exact for all short filters", "[topic]") {
+  const auto topics = textsOf({"", "a", "$a", "z"}, 4);
+  const auto filters = filtersOf({"", "a", "$a", "+", "#"}, 3);
+  std::size_t overlapping = 0;
+  for (const std::string& one : filters) {
+    for (const std::string& other : filters) {
+      const bool expected = std::any_of(topics.begin(), topics.end(), [&](const auto& topic) {
+        return matches(one, topic) && matches(other, topic);
+      });
+      if (overlap(one, other) != expected) FAIL(one << " and " << other);
+      overlapping += expected ? 1 : 0;
+    }
+  }
+  CHECK(overlapping > filters.size());
 }
 
 TEST_CASE("containment of filters knows the corner cases", "[topic]") {

@@ -155,6 +155,7 @@ public:
     options.name = "test";
     options.endpoint = parseEndpoint(endpoint).value();
     options.tls = std::move(tls);
+    options.admissions = admissions;
     auto opened = Listener::open(
         reactor, std::move(options),
         [this](std::unique_ptr<Transport> transport) {
@@ -195,6 +196,7 @@ public:
   }
 
   std::function<void(Session&)> prepare;
+  Admissions* admissions = nullptr;
   std::vector<std::string> troubles;
 };
 

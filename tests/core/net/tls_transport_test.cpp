@@ -29,10 +29,10 @@ struct TlsNet : Net {
     return *context;
   }
 
-  std::unique_ptr<TlsPeer> dial(TlsPeer::Options options = {}) {
+  std::unique_ptr<TlsPeer> dial(TlsPeer::Options with = {}) {
     const std::size_t before = sessions.size();
-    if (!options.trusted) options.trusted = &ca;
-    auto peer = std::make_unique<TlsPeer>(port, options);
+    if (!with.trusted) with.trusted = &ca;
+    auto peer = std::make_unique<TlsPeer>(port, with);
     until([&] { return sessions.size() > before; });
     return peer;
   }

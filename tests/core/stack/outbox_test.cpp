@@ -345,10 +345,33 @@ TEST_CASE("more packets than one buffer holds are written in order", "[outbox]")
 
 TEST_CASE("what a burst needed is given back", "[outbox]") {
   Wire wire{ProtocolVersion::v311};
-  for (int i = 0; i < 10'000; ++i) wire.outbox.add(hex("D0 00"));
+  for (int i = 0; i < 10'000; ++i) wire.outbox.add(publish(message("t", "x")));
   CHECK(wire.outbox.capacity() >= 10'000);
-  CHECK(wire.written().size() == 20'000);
+  CHECK(wire.written().size() == 60'000);
   CHECK(wire.outbox.capacity() <= 20);
+}
+
+TEST_CASE("short packets share a place, and are counted and begun one by one", "[outbox]") {
+  Wire wire{ProtocolVersion::v311};
+  std::string expected;
+  for (char i = 1; i <= 100; ++i) {
+    const std::string packet{'\x40', '\x02', '\0', i};
+    wire.outbox.add(packet);
+    expected += packet;
+  }
+  CHECK(wire.outbox.capacity() <= 30);
+  CHECK(wire.outbox.answers() == 100);
+  CHECK(wire.outbox.bytes() == 400);
+  wire.transport.limitWrites(39);
+  CHECK(wire.flush() == Outbox::Flushed::some);
+  CHECK(wire.outbox.bytes() == 361);
+  CHECK(wire.outbox.answers() == 88);
+  wire.outbox.add(hex("D0 00"));
+  CHECK(wire.outbox.answers() == 89);
+  wire.transport.allowWrites();
+  CHECK(wire.written() == expected + hex("D0 00"));
+  CHECK(wire.outbox.empty());
+  CHECK(wire.outbox.answers() == 0);
 }
 
 TEST_CASE("an outbox that never runs empty does not grow", "[outbox]") {

@@ -401,6 +401,7 @@ TEST_CASE("a message that was sent once is sent again, expired or not [v5:4.3.3-
 
 TEST_CASE("a topic may have 65,535 bytes [v311:4.7.3-3] [v5:4.7.3-3]", "[outbound_manager]") {
   ProtocolBroker broker;
+  broker.listener.packets.topicBytes = 65'535;
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   const std::string topic(65'535, 't');
   Peer peer = join(broker, version, "a");

@@ -44,7 +44,7 @@ TEST_CASE(
 }
 
 TEST_CASE("five hundred filters are answered at once", "[subscription_manager]") {
-  ProtocolBroker broker;
+  ProtocolBroker broker{{.subscriptions = {.maxFilters = 500}}};
   const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
   Peer peer = join(broker, version, "a");
   std::vector<Filter> filters;

@@ -1,5 +1,6 @@
 #include "middlewares/security/acl_rules.hpp"
 
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -320,6 +321,65 @@ TEST_CASE("publishing, subscribing and receiving are told apart", "[acl_rules]")
   CHECK_FALSE(reads(rules, alice, "all/secret"));
   CHECK(reads(rules, alice, "all/constant"));
   CHECK_FALSE(writes(rules, alice, "all/constant"));
+}
+
+TEST_CASE("what is said of a whole filter holds for each topic that it matches", "[acl_rules]") {
+  const std::uint32_t seed = GENERATE(range(1U, 30U));
+  INFO("seed " << seed);
+  std::mt19937 random{seed};
+  const std::vector<std::string> levels{"a", "b", "me", "$s", "+"};
+  const auto anyOf = [&](const auto& list) { return list[random() % list.size()]; };
+  const auto anyFilter = [&](bool names) {
+    std::string filter = anyOf(levels);
+    for (auto more = random() % 3; more != 0; --more) filter += "/" + anyOf(levels);
+    if (random() % 3 == 0) filter += "/#";
+    if (random() % 8 == 0) filter = "#";
+    if (names && random() % 4 == 0) filter += filter.back() == '#' ? "" : "/%c";
+    return filter;
+  };
+  std::string file;
+  for (int i = 0; i < 12; ++i)
+    file += std::string{"pattern "} + (random() % 4 == 0 ? "deny " : "") + "read " +
+            anyFilter(true) + "\n";
+  const AclRules rules = compile(file);
+  const broker::Identity who = user("me", "me");
+
+  for (int i = 0; i < 50; ++i) {
+    const std::string filter = anyFilter(false);
+    const auto reception = rules.reception(who, filter);
+    if (reception == AclRules::Reception::mixed) continue;
+
+    for (int k = 0; k < 200; ++k) {
+      std::string topic = anyOf(levels);
+      for (auto more = random() % 4; more != 0; --more) topic += "/" + anyOf(levels);
+      if (mqtt::hasWildcard(topic) || !mqtt::matches(filter, topic)) continue;
+      INFO(file << filter << " with " << topic);
+      const Outcome outcome = mayReceive(rules, who, topic).outcome;
+      if (reception == AclRules::Reception::everything)
+        REQUIRE(outcome == Outcome::allowed);
+      else
+        REQUIRE(outcome != Outcome::denied);
+    }
+  }
+}
+
+TEST_CASE("a whole filter is allowed by a rule that covers it, if none denies a part",
+          "[acl_rules]") {
+  using Reception = AclRules::Reception;
+  const AclRules rules = compile(
+      "pattern read home/#\n"
+      "pattern deny receive home/cellar/#\n"
+      "pattern deny subscribe garden/pond\n"
+      "pattern read garden/#\n"
+      "pattern deny read mail/%u\n");
+  const broker::Identity who = user("alice");
+  CHECK(rules.reception(who, "home/kitchen/+") == Reception::everything);
+  CHECK(rules.reception(who, "home/#") == Reception::mixed);
+  CHECK(rules.reception(who, "+/cellar") == Reception::mixed);
+  CHECK(rules.reception(who, "garden/#") == Reception::everything);
+  CHECK(rules.reception(who, "street/#") == Reception::undecided);
+  CHECK(rules.reception(who, "mail/bob") == Reception::mixed);
+  CHECK(rules.reception(who, "#") == Reception::mixed);
 }
 
 TEST_CASE("a word behind deny that stands alone is the filter", "[acl_rules]") {

@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "core/stack/rights_version.hpp"
 #include "middlewares/backends/memory_backend.hpp"
 #include "middlewares/protocol/connection.hpp"
 #include "middlewares/protocol/inbound_manager.hpp"
@@ -31,9 +32,9 @@ using test::TestBroker;
 
 /// Answers both questions from two lists that a test changes as it likes: what
 /// is not in them is denied. Remembers what it was asked.
-class Judge final : public Middleware,
-                    public Handles<AuthorizePacket>,
-                    public Handles<AuthorizeDelivery> {
+class Judge : public Middleware,
+              public Handles<AuthorizePacket>,
+              public Handles<AuthorizeDelivery> {
 public:
   explicit Judge(const Setup& setup) : Middleware{setup} {}
 
@@ -72,12 +73,30 @@ private:
   }
 };
 
+/// One that can also be asked about filters.
+class FarsightedJudge final : public Judge, public Handles<AuthorizeReception> {
+public:
+  using Judge::Judge;
+  using Judge::on;
+
+  Flow on(AuthorizeReception& question, SyncNext, Done done) override {
+    filters.emplace_back(question.filter);
+    question.everything = wholes.count(filters.back()) != 0;
+    return done();
+  }
+
+  std::set<std::string> wholes{"open"};
+  std::vector<std::string> filters;
+};
+
 /// The whole pipeline, with authorization and a judge in it.
 struct House {
-  House() {
+  House() : House{false} {}
+  explicit House(bool farsighted) {
     broker.use<Connection>();
     broker.use<Authorization>();
-    judge = &broker.useNamed<Judge>("judge");
+    judge =
+        farsighted ? &broker.useNamed<FarsightedJudge>("judge") : &broker.useNamed<Judge>("judge");
     broker.use<LastWill>();
     broker.use<MemoryBackend>();
     broker.use<SessionManager>();
@@ -93,6 +112,8 @@ struct House {
   std::int64_t denied() const { return broker.metrics.value("authorization_denied"); }
 
   TestBroker broker;
+  FarsightedJudge& farsighted() const { return dynamic_cast<FarsightedJudge&>(*judge); }
+
   Judge* judge;
   test::CallbackStub<MessageDropped>* dropped;
   std::vector<DropReason> reasons;
@@ -256,6 +277,73 @@ TEST_CASE("a retained message is delivered only while its author may publish it 
   for (const auto& packet : reader.packets())
     CHECK_FALSE(std::holds_alternative<mqtt::Publish>(packet));
   CHECK(house.broker.metrics.value("authorization_denied{by=\"judge:8\"}") == 1);
+}
+
+TEST_CASE("who may read all that it subscribed to is asked about that once", "[authorization]") {
+  House house{true};
+  FarsightedJudge& judge = house.farsighted();
+  Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
+  reader.send(subscribeTo("$share/group/open", ProtocolVersion::v311));
+  reader.packets();
+  Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
+  const auto delivered = [&](std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) writer.send(publish("open"));
+    return reader.packets().size();
+  };
+  CHECK(delivered(3) == 3);
+  CHECK(judge.deliveries == 0);
+  CHECK(judge.filters == std::vector<std::string>{"open"});
+
+  SECTION("until a right changes") {
+    judge.wholes.clear();
+    judge.reads.erase("open");
+    rightsHaveChanged();
+    CHECK(delivered(2) == 0);
+    CHECK(judge.deliveries == 2);
+    CHECK(judge.filters.size() == 2);
+  }
+  SECTION("until it has another subscription, of which it may not read all") {
+    reader.send(subscribeTo("open/+", ProtocolVersion::v311));
+    reader.packets();
+    writer.send(publish("open/door"));
+    CHECK(reader.packets().empty());
+    CHECK(judge.deliveries == 1);
+    CHECK(judge.filters == std::vector<std::string>{"open", "open", "open/+"});
+    CHECK(delivered(1) == 1);
+    CHECK(judge.deliveries == 2);
+  }
+  SECTION("for each connection anew") {
+    Peer again = house.broker.connect(ProtocolVersion::v311, "reader");
+    again.send(subscribeTo("open", ProtocolVersion::v311));
+    again.packets();
+    writer.send(publish("open"));
+    CHECK(again.packets().size() == 1);
+    CHECK(judge.filters.size() == 2);
+  }
+  SECTION("and the author of a retained message is asked about all the same") {
+    writer.send(publish("open", Qos::atMostOnce, true));
+    reader.packets();
+    judge.writes.erase("open");
+    reader.send(subscribeTo("open", ProtocolVersion::v311));
+    CHECK(reader.packets().size() == 1);  // the SUBACK
+    CHECK(judge.askedAboutAuthor);
+  }
+}
+
+TEST_CASE(
+    "with one who cannot be asked about filters in the pipeline, each delivery is asked about",
+    "[authorization]") {
+  House house{true};
+  Judge& other = house.broker.useNamed<Judge>("other");
+  house.farsighted().wholes.insert("open");
+  Peer reader = house.broker.connect(ProtocolVersion::v311, "reader");
+  reader.send(subscribeTo("open", ProtocolVersion::v311));
+  reader.packets();
+  Peer writer = house.broker.connect(ProtocolVersion::v311, "writer");
+  writer.send(publish("open"));
+  CHECK(reader.packets().size() == 1);
+  CHECK(house.judge->deliveries + other.deliveries == 1);
+  CHECK(house.farsighted().filters.empty());
 }
 
 TEST_CASE("a QoS 2 message that was denied is not let through by its PUBREL (mosquitto 2.0.12)",

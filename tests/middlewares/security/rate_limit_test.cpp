@@ -21,7 +21,7 @@ using test::TestBroker;
 /// A pipeline that lets clients publish two messages at once and ten a second.
 struct Pipeline {
   explicit Pipeline(RateLimit::Excess action = RateLimit::Excess::delay) {
-    broker.use<RateLimit>(RateLimit::Options{10, 2, action});
+    broker.use<RateLimit>(RateLimit::Options{10, 2, {0}, {1000}, action});
     behind = &broker.onPackets(PacketType::publish);
     broker.use<AcceptConnect>();
   }
@@ -86,6 +86,57 @@ TEST_CASE("rate_limit keeps its rate in the long run", "[rate_limit]") {
   pipeline.wait(10s);
   CHECK(pipeline.passed() >= 2 + 98);
   CHECK(pipeline.passed() <= 2 + 100);
+}
+
+TEST_CASE("rate_limit counts the bytes of topics and payloads", "[rate_limit]") {
+  TestBroker broker;
+  broker.use<RateLimit>(RateLimit::Options{1000, 1000, {100}, {1000}});
+  test::PacketStub& behind = broker.onPackets(PacketType::publish);
+  broker.use<AcceptConnect>();
+  Peer peer = broker.connect();
+  mqtt::Publish large = message();
+  const std::string payload(499, 'x');
+  large.payload = payload;
+  for (int i = 0; i < 3; ++i) peer.send(large);
+  CHECK(behind.calls == 2);
+  CHECK(peer.paused());
+  broker.advance(4900ms);
+  CHECK(behind.calls == 2);
+  broker.advance(200ms);
+  CHECK(behind.calls == 3);
+}
+
+TEST_CASE("rate_limit lets a message through that is larger than the burst, in its time",
+          "[rate_limit]") {
+  TestBroker broker;
+  broker.use<RateLimit>(RateLimit::Options{1000, 1000, {100}, {1000}});
+  test::PacketStub& behind = broker.onPackets(PacketType::publish);
+  broker.use<AcceptConnect>();
+  Peer peer = broker.connect();
+  mqtt::Publish huge = message();
+  const std::string payload(1999, 'x');
+  huge.payload = payload;
+  peer.send(huge);
+  CHECK(behind.calls == 0);
+  broker.advance(9900ms);
+  CHECK(behind.calls == 0);
+  broker.advance(200ms);
+  CHECK(behind.calls == 1);
+}
+
+TEST_CASE("rate_limit disconnects for bytes as it does for messages", "[rate_limit]") {
+  TestBroker broker;
+  broker.use<RateLimit>(
+      RateLimit::Options{1000, 1000, {100}, {1000}, RateLimit::Excess::disconnect});
+  broker.onPackets(PacketType::publish);
+  broker.use<AcceptConnect>();
+  Peer peer = broker.connect(ProtocolVersion::v5);
+  mqtt::Publish huge = message();
+  const std::string payload(1001, 'x');
+  huge.payload = payload;
+  peer.send(huge);
+  CHECK(peer.closed());
+  CHECK(std::get<mqtt::Disconnect>(peer.packets().at(0)).code == ReasonCode::messageRateTooHigh);
 }
 
 TEST_CASE("rate_limit makes no client wait for another", "[rate_limit]") {
@@ -174,6 +225,8 @@ TEST_CASE("rate_limit declares its options", "[rate_limit]") {
   CHECK(errorsFor({}) == 0);
   CHECK(errorsFor({{"messages_per_second", 0.5},
                    {"burst", std::int64_t{1}},
+                   {"bytes_per_second", std::string{"1MiB"}},
+                   {"byte_burst", std::string{"2MiB"}},
                    {"action", std::string{"disconnect"}}}) == 0);
   CHECK(errorsFor({{"messages_per_second", std::int64_t{0}}}) == 1);
   CHECK(errorsFor({{"burst", std::int64_t{0}}}) == 1);

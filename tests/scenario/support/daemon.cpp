@@ -28,6 +28,7 @@ constexpr bool kSanitized = false;
 #endif
 
 constexpr auto kStartPatience = std::chrono::seconds(20);
+constexpr auto kLogPatience = std::chrono::seconds(10);
 constexpr auto kEndPatience = std::chrono::seconds(10);
 
 std::string program() {
@@ -218,10 +219,10 @@ void DaemonProcess::readLog() {
       if (std::smatch match; std::regex_search(line, match, kListening)) {
         const int port = match[3].matched ? std::stoi(match[3]) : 0;
         listeners_[match[1]] = {match[2], static_cast<std::uint16_t>(port)};
-        changed_.notify_all();
       }
       line.clear();
     }
+    changed_.notify_all();
   }
 }
 
@@ -252,6 +253,13 @@ Endpoint DaemonProcess::endpoint(const std::string& listener) const {
 std::string DaemonProcess::log() const {
   const std::lock_guard lock(mutex_);
   return log_;
+}
+
+bool DaemonProcess::logs(std::string_view text) const {
+  std::unique_lock lock(mutex_);
+  const auto isThere = [&] { return log_.find(text) != std::string::npos; };
+  changed_.wait_for(lock, kLogPatience, [&] { return ended_ || isThere(); });
+  return isThere();
 }
 
 bool DaemonProcess::running() {

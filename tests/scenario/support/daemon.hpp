@@ -74,6 +74,8 @@ public:
   [[nodiscard]] Endpoint endpoint(const std::string& listener = "") const;
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] std::string log() const;
+  /// Waits until the log has this text, which comes through a pipe; false after ten seconds.
+  [[nodiscard]] bool logs(std::string_view text) const;
   /// What it was started with.
   [[nodiscard]] const std::filesystem::path& configFile() const { return config_; }
   [[nodiscard]] bool running();
@@ -97,7 +99,7 @@ private:
   int exitCode_ = -1;
   int output_ = -1;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable std::condition_variable changed_;
   std::string log_;
   bool ended_ = false;
   std::map<std::string, Endpoint> listeners_;

@@ -31,6 +31,7 @@ using Clock = std::chrono::steady_clock;
 [[noreturn]] void failTls(const std::string& what) {
   char text[256];
   ERR_error_string_n(ERR_get_error(), text, sizeof text);
+  ERR_clear_error();  // or the next client takes the rest for its own
   throw std::runtime_error(what + ": " + text);
 }
 
@@ -180,8 +181,8 @@ void RawClient::handshake(const ClientTls& tls) {
   }
   tls_.reset(SSL_new(context_.get()));
   SSL_set_fd(tls_.get(), socket_);
-  SSL_set_tlsext_host_name(tls_.get(), "localhost");
-  if (!tls.authority.empty()) SSL_set1_host(tls_.get(), "localhost");
+  SSL_set_tlsext_host_name(tls_.get(), tls.serverName.c_str());
+  if (!tls.authority.empty()) SSL_set1_host(tls_.get(), tls.serverName.c_str());
   const auto deadline = Clock::now() + kPatience;
   for (;;) {
     const int result = SSL_connect(tls_.get());

@@ -30,6 +30,8 @@ struct ClientTls {
   std::filesystem::path key{};
   /// TLS1_2_VERSION, TLS1_3_VERSION, or 0 for what both sides have best.
   int onlyVersion = 0;
+  /// The name to ask for (SNI), which the certificate has to be for.
+  std::string serverName{"localhost"};
 };
 
 /// An MQTT client that does nothing by itself: it blocks, sends exactly the bytes that it is told

@@ -81,10 +81,11 @@ void write(const Identity& identity, const std::filesystem::path& directory,
 
 }  // namespace
 
-void writeTestCertificates(const std::filesystem::path& directory) {
+void writeTestCertificates(const std::filesystem::path& directory, const std::string& serverName) {
   const Identity authority = issue("Test authority", nullptr, nullptr, 1);
   write(authority, directory, "ca");
-  write(issue("localhost", &authority, "DNS:localhost,IP:127.0.0.1", 2), directory, "server");
+  const std::string names = "DNS:" + serverName + ",IP:127.0.0.1";
+  write(issue(serverName, &authority, names.c_str(), 2), directory, "server");
   write(issue("device-7", &authority, nullptr, 3), directory, "client");
   const Identity unknown = issue("Unknown authority", nullptr, nullptr, 1);
   write(issue("device-7", &unknown, nullptr, 2), directory, "stranger");
