@@ -40,7 +40,10 @@ Backend::Backend(Setup& setup, const BackendLimits& limits)
       queuedBytes_{
           setup.metrics.counter("queued_bytes", "memory of the messages that wait for sessions")},
       memory_{setup.metrics, log(), limits.memoryLimit},
-      fanOut_{setup.scheduler, setup.loop} {}
+      matchesCut_{setup.metrics.counter(
+          "matches_cut", "messages for which not all wildcard filters were looked through")},
+      fanOut_{setup.scheduler, setup.loop, [this](const RelayMessage& relay) { matchCut(relay); }} {
+}
 
 Backend::~Backend() { Backend::stop(); }
 
@@ -199,6 +202,20 @@ Flow Backend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 // Messages.
 
 Flow Backend::on(RelayMessage& relay, Next next, Done) { return relayInSlices(relay, next); }
+
+void Backend::matchCut(const RelayMessage& relay) {
+  matchesCut_.add();
+  if (!cutLines_.admits(scheduler().now(), log())) return;
+  const broker::IdentityPtr& author = relay.message->author();
+  log().warning(
+      "a message for \"{}\" from {} may not have reached all its subscribers: more than {} levels "
+      "of filters with wildcards match the topic; see who subscribes to so many of them",
+      mqtt::printable(relay.message->topic()),
+      relay.client ? relay.client->describe()
+      : author     ? '"' + mqtt::printable(author->clientId()) + '"'
+                   : std::string{"the broker"},
+      broker::WildcardTrie::kMaxVisits);
+}
 
 Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {
   broker::Session& session = store.session;

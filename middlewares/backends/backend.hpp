@@ -15,6 +15,7 @@
 #include "core/stack/drops.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "middlewares/backends/fan_out.hpp"
@@ -137,6 +138,7 @@ private:
   void sweep();
   bool sweepQueues();
   bool mayRetain(const broker::Message& message);
+  void matchCut(const RelayMessage& relay);
 
   BackendLimits limits_;
   Metric& sessionsRefused_;
@@ -147,6 +149,8 @@ private:
   Metric& queuedCount_;
   Metric& queuedBytes_;
   MemoryBudget memory_;
+  Metric& matchesCut_;
+  LineLimit cutLines_{"messages with too many wildcards to look through"};
   bool retainedFullTold_ = false;
 
   FanOut fanOut_;
