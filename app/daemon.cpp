@@ -81,7 +81,7 @@ void Daemon::inherit(std::vector<InheritedSocket> sockets, ConfigReport& report)
 }
 
 ExitCode Daemon::run() {
-  ignoreBrokenPipes();
+  haveWritesFail();
   const auto openFiles = raiseFileLimit();
   log_.debug("up to {} open files", openFiles);
   limitConnections(openFiles);

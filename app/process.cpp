@@ -5,7 +5,10 @@
 
 namespace mqttstack {
 
-void ignoreBrokenPipes() noexcept { std::signal(SIGPIPE, SIG_IGN); }
+void haveWritesFail() noexcept {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 std::uint64_t raiseFileLimit() noexcept {
   rlimit limit{};

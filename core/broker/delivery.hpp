@@ -60,17 +60,28 @@ public:
   /// there is none. The newest is what a full queue drops first.
   std::optional<Delivery> dropOldestQos0() noexcept;
   std::optional<Delivery> dropNewestQos0() noexcept;
+  /// Takes the newest out for which `condition(const Delivery&)` holds.
+  template <class Condition>
+  std::optional<Delivery> dropNewest(Condition&& condition) {
+    for (std::size_t i = ring_.size(); i-- > 0;) {
+      if (!condition(static_cast<const Delivery&>(ring_[i]))) continue;
+      uncount(ring_[i]);
+      return ring_.remove(i);
+    }
+    return std::nullopt;
+  }
 
   /// In order from the front; `i` < size(). The fields that count in bytes()
   /// and qos0() must not be changed.
   Delivery& operator[](std::size_t i) noexcept { return ring_[i]; }
   const Delivery& operator[](std::size_t i) const noexcept { return ring_[i]; }
 
-  /// Removes all for which `condition(const Delivery&)` holds (expired ones,
-  /// those whose commit failed); returns how many.
+  /// Removes those of the `count` deliveries from `first` on for which
+  /// `condition(const Delivery&)` holds (expired ones); returns how many. REQUIRES:
+  /// there are so many.
   template <class Condition>
-  std::size_t removeIf(Condition&& condition) {
-    return ring_.removeIf([&](Delivery& delivery) {
+  std::size_t removeIf(std::size_t first, std::size_t count, Condition&& condition) {
+    return ring_.removeIf(first, count, [&](Delivery& delivery) {
       if (!condition(static_cast<const Delivery&>(delivery))) return false;
       uncount(delivery);
       return true;

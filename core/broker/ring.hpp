@@ -67,14 +67,32 @@ public:
   /// Removes all for which `condition` holds, keeping the order of the others.
   template <class Condition>
   std::size_t removeIf(Condition&& condition) {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < size_; ++i) {
+    return removeIf(0, size_, std::forward<Condition>(condition));
+  }
+  /// The same among the `count` elements from `first` on: then those before or
+  /// those behind them move, whichever are fewer.
+  template <class Condition>
+  std::size_t removeIf(std::size_t first, std::size_t count, Condition&& condition) {
+    assert(first + count <= size_);
+    const std::size_t end = first + count;
+    std::size_t kept = first;
+    for (std::size_t i = first; i < end; ++i) {
       if (condition(*slot(i))) continue;
       if (kept != i) *slot(kept) = std::move(*slot(i));
       ++kept;
     }
-    const std::size_t removed = size_ - kept;
-    truncate(kept);
+    const std::size_t removed = end - kept;
+    if (removed == 0) return 0;
+    if (size_ - end <= kept) {
+      for (std::size_t i = end; i < size_; ++i) *slot(i - removed) = std::move(*slot(i));
+      truncate(size_ - removed);
+      return removed;
+    }
+    for (std::size_t i = kept; i-- > 0;) *slot(i + removed) = std::move(*slot(i));
+    for (std::size_t i = 0; i < removed; ++i) std::destroy_at(slot(i));
+    head_ = static_cast<std::uint32_t>((head_ + removed) & (capacity_ - 1));
+    size_ -= static_cast<std::uint32_t>(removed);
+    shrink();
     return removed;
   }
 

@@ -20,6 +20,8 @@ constexpr std::size_t kMessageSlice = 4096;
 constexpr std::chrono::seconds kSweepInterval{1};
 /// The same while there is more to look through than was looked at.
 constexpr std::chrono::milliseconds kBusySweepInterval{20};
+/// What an ended session leaves behind goes in slices that often.
+constexpr std::chrono::milliseconds kDiscardInterval{5};
 
 }  // namespace
 
@@ -51,6 +53,7 @@ void Backend::stop() {
   fanOut_.clear();
   sessions_.forEach([this](broker::Session& session) { index_.removeSession(session); });
   swept_.clear();
+  remains_.clear();
   retained_.clear();
   countRetained();
 }
@@ -113,10 +116,27 @@ void Backend::end(broker::Session& session) {
   ending(session);
   subscribed(-static_cast<std::int64_t>(index_.removeSession(session)));
   if (sessions_.remove(session)) sessionCount_.add(-1);
-  if (!session.queueEmpty()) {
-    uncount(session.queue().size(), session.queue().bytes());
-    session.queue().clear();
+  if (session.queueEmpty()) return;
+  if (session.queue().size() <= kMessageSlice) return discard(session, kMessageSlice);
+  remains_.push_back(pin);
+  if (!remainsTimer_.running()) scheduler().start(remainsTimer_, kDiscardInterval);
+}
+
+/// Lets go of the first `count` messages that waited for a session that has ended.
+void Backend::discard(broker::Session& session, std::size_t count) {
+  broker::DeliveryQueue& queue = session.queue();
+  for (; count != 0 && !queue.empty(); --count) {
+    const broker::Delivery delivery = queue.popFront();
+    uncount(1, delivery.bytes());
+    if (session.durable()) removed(session, delivery, false);
   }
+  if (queue.empty()) queue.clear();
+}
+
+void Backend::discardRemains() {
+  discard(*remains_.front(), kMessageSlice);
+  if (remains_.front()->queueEmpty()) remains_.pop_front();
+  if (!remains_.empty()) scheduler().start(remainsTimer_, kDiscardInterval);
 }
 
 void Backend::planExpiry() {
@@ -266,7 +286,7 @@ std::optional<DropReason> Backend::makeRoom(broker::Session& session, std::size_
 /// A delivery has been taken off the queue, and nobody gets it.
 void Backend::drop(broker::Session& session, const broker::Delivery& delivery, DropReason reason) {
   uncount(1, delivery.bytes());
-  if (session.durable()) removed(session, delivery);
+  if (session.durable()) removed(session, delivery, reason == DropReason::queueFull);
   drops_.drop(stackOf(session), session, *delivery.message, reason);
 }
 
@@ -291,16 +311,12 @@ void Backend::restore(broker::Session& session, broker::Delivery delivery) {
   add(session, std::move(delivery));
 }
 
-void Backend::dropQueued(broker::Session& session, DropReason reason,
-                         const std::function<bool(const broker::Delivery&)>& condition) {
+void Backend::dropQueued(broker::Session& session, std::uint64_t number, DropReason reason) {
   if (session.queueEmpty()) return;
-  std::vector<broker::Delivery> dropped;
-  session.queue().removeIf([&](const broker::Delivery& delivery) {
-    const bool removes = condition(delivery);
-    if (removes) dropped.push_back(delivery);
-    return removes;
-  });
-  for (const broker::Delivery& delivery : dropped) drop(session, delivery, reason);
+  // It came a short time ago.
+  const auto dropped = session.queue().dropNewest(
+      [number](const broker::Delivery& delivery) { return delivery.number == number; });
+  if (dropped) drop(session, *dropped, reason);
 }
 
 Flow Backend::on(LookupOfflineMessages& lookup, SyncNext next, Done) {
@@ -318,7 +334,7 @@ Flow Backend::on(ClearOfflineMessages& clear, SyncNext next, Done) {
   if (clear.session.queueEmpty()) return next();
   broker::DeliveryQueue& queue = clear.session.queue();
   if (clear.session.durable())
-    for (std::size_t i = 0; i < queue.size(); ++i) removed(clear.session, queue[i]);
+    for (std::size_t i = 0; i < queue.size(); ++i) removed(clear.session, queue[i], false);
   uncount(queue.size(), queue.bytes());
   queue.clear();
   return next();
@@ -381,28 +397,44 @@ void Backend::sweep() {
     planSweep();
 }
 
-/// Looks through the queues of a few sessions, and of others the next time. True
-/// if it did not come round to all of them.
+/// Looks through a few thousand messages of the queues, and goes on there the next
+/// time. True if it did not come round to all of them.
 bool Backend::sweepQueues() {
-  const TimePoint now = scheduler().now();
-  std::size_t messages = 0;
+  std::size_t budget = kMessageSlice;
   std::size_t left = swept_.size();
-  for (; left > 0 && messages < kMessageSlice; --left) {
-    const broker::SessionPtr session = std::move(swept_.front());
+  while (left > 0 && budget > 0) {
+    const broker::SessionPtr session = swept_.front();
+    const std::size_t size = session->queueEmpty() ? 0 : session->queue().size();
+    if (!session->ended() && sweptUpTo_ < size) {
+      const std::size_t count = std::min(budget, size - sweptUpTo_);
+      budget -= count;
+      sweepSlice(*session, count);
+      if (sweptUpTo_ < session->queue().size()) {
+        sweptSome_ = true;  // messages that are sent meanwhile make it miss some
+        continue;
+      }
+    }
     swept_.pop_front();
-    session->setSwept(false);
-    if (session->ended() || session->queueEmpty()) continue;
-    messages += session->queue().size();
-    bool expiring = false;
-    dropQueued(*session, DropReason::expired, [&](const broker::Delivery& delivery) {
-      expiring = expiring || delivery.message->expires();
-      return delivery.message->expired(now);
-    });
-    if (!expiring) continue;
-    session->setSwept(true);
-    swept_.push_back(session);
+    session->setSwept(sweptSome_ && !session->ended());
+    if (session->swept()) swept_.push_back(session);
+    sweptUpTo_ = 0;
+    sweptSome_ = false;
+    --left;
   }
   return left != 0;
+}
+
+void Backend::sweepSlice(broker::Session& session, std::size_t count) {
+  const TimePoint now = scheduler().now();
+  std::vector<broker::Delivery> dropped;
+  session.queue().removeIf(sweptUpTo_, count, [&](const broker::Delivery& delivery) {
+    const bool expired = delivery.message->expired(now);
+    if (expired) dropped.push_back(delivery);
+    sweptSome_ = sweptSome_ || (!expired && delivery.message->expires());
+    return expired;
+  });
+  sweptUpTo_ += count - dropped.size();
+  for (const broker::Delivery& delivery : dropped) drop(session, delivery, DropReason::expired);
 }
 
 void Backend::countRetained() {

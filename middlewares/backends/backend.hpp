@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -95,8 +94,9 @@ protected:
 
   /// A delivery is about to be queued for a durable session.
   virtual void queued(broker::Session&, broker::Delivery&) {}
-  /// A delivery that was queued for a durable session was dropped.
-  virtual void removed(broker::Session&, const broker::Delivery&) {}
+  /// A delivery that was queued for a durable session was dropped. `soon`: others
+  /// wait for its place; otherwise there may be very many, and no hurry.
+  virtual void removed(broker::Session&, const broker::Delivery&, bool /*soon*/) {}
   /// A session is about to end; it has everything still.
   virtual void ending(broker::Session&) {}
 
@@ -113,9 +113,8 @@ protected:
   void planExpiry();
   /// Queues what a store has kept, whatever the limits.
   void restore(broker::Session& session, broker::Delivery delivery);
-  /// Takes those deliveries off the queue for which `condition` holds.
-  void dropQueued(broker::Session& session, DropReason reason,
-                  const std::function<bool(const broker::Delivery&)>& condition);
+  /// Takes the delivery with that number in the store off the queue, if it is there.
+  void dropQueued(broker::Session& session, std::uint64_t number, DropReason reason);
   void subscribed(std::int64_t change) { subscriptionCount_.add(change); }
   void countRetained();
   /// Retained messages were brought back: some may expire.
@@ -139,6 +138,9 @@ private:
   bool sweepQueues();
   bool mayRetain(const broker::Message& message);
   void matchCut(const RelayMessage& relay);
+  void sweepSlice(broker::Session& session, std::size_t count);
+  void discard(broker::Session& session, std::size_t count);
+  void discardRemains();
 
   BackendLimits limits_;
   Metric& sessionsRefused_;
@@ -154,9 +156,13 @@ private:
   bool retainedFullTold_ = false;
 
   FanOut fanOut_;
-  std::deque<broker::SessionPtr> swept_;  // may have messages that expire
+  std::deque<broker::SessionPtr> swept_;    // may have messages that expire
+  std::size_t sweptUpTo_ = 0;               // of the queue of the first of them
+  bool sweptSome_ = false;                  // there is one that expires later
+  std::deque<broker::SessionPtr> remains_;  // ended, with a queue too long for one go
   Timer expiryTimer_ = Timer::calling<&Backend::endExpired>(*this);
   Timer sweepTimer_ = Timer::calling<&Backend::sweep>(*this);
+  Timer remainsTimer_ = Timer::calling<&Backend::discardRemains>(*this);
 };
 
 template <class Options>

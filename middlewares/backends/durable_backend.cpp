@@ -50,11 +50,13 @@ void DurableBackend::stop() {
 // Sessions.
 
 Flow DurableBackend::on(OpenSession& open, Next next, Done done) {
-  if (!journal_) return next(ReasonCode::serverUnavailable);
+  // What has failed to be stored is not known to the next connection.
+  if (!journal_ || broken_) return next(ReasonCode::serverUnavailable);
   journal_->begin();
   const Flow flow = Backend::on(open, next, done);
   if (flow.continues()) keep(open);
-  if (!flow.continues() || !journal_->added()) {
+  const bool waits = journal_->added() || leaving_.contains(open.clientId);
+  if (!flow.continues() || !waits) {
     journal_->end();
     return flow;
   }
@@ -70,6 +72,7 @@ void DurableBackend::keep(const OpenSession& open) {
   if (!session.persistent()) {
     if (session.durable()) {
       forget(session);
+      forgetQueue(session);
       session.setStoreKey(0);
     }
     return;
@@ -120,20 +123,27 @@ void DurableBackend::ending(broker::Session& session) {
   if (session.durable()) forget(session);
 }
 
-/// Takes all of a session out of the store but its will, which has a life of its
-/// own.
+/// Takes a session out of the store, but for its will, which has a life of its own,
+/// and what waits for it: that belongs to nobody from then on, and goes when there
+/// is time.
 void DurableBackend::forget(broker::Session& session) {
   byKey_.erase(session.storeKey());
-  DropDeliveries drop;
-  const auto forgetOne = [&drop](broker::Delivery& delivery) {
-    if (delivery.number != 0) drop.numbers.push_back(std::exchange(delivery.number, 0));
-  };
-  if (session.windowIfAny()) session.window().forEach(forgetOne);
-  if (!session.queueEmpty())
-    for (std::size_t i = 0; i < session.queue().size(); ++i) forgetOne(session.queue()[i]);
-  const std::size_t bytes = drop.numbers.size() * sizeof(std::uint64_t);
-  if (!drop.numbers.empty()) journal_->add(std::move(drop), bytes);
+  journal_->begin();
+  if (session.windowIfAny())
+    session.window().forEach([this](broker::Delivery& delivery) {
+      if (delivery.number != 0) journal_->dropLater(std::exchange(delivery.number, 0));
+    });
   journal_->add(DropSession{session.storeKey()});
+  leaving_.insert(session.clientId());
+  journal_->wait(ForgottenWaiter{session.clientId()});
+  journal_->end();
+}
+
+void DurableBackend::forgetQueue(broker::Session& session) {
+  if (session.queueEmpty()) return;
+  broker::DeliveryQueue& queue = session.queue();
+  for (std::size_t i = 0; i < queue.size(); ++i)
+    if (queue[i].number != 0) journal_->dropLater(std::exchange(queue[i].number, 0));
 }
 
 broker::Session* DurableBackend::sessionOf(std::uint64_t key) const noexcept {
@@ -222,8 +232,9 @@ void DurableBackend::queued(broker::Session& session, broker::Delivery& delivery
   if (delivery.qos != Qos::atMostOnce) delivery.number = put(session, delivery);
 }
 
-void DurableBackend::removed(broker::Session&, const broker::Delivery& delivery) {
-  if (delivery.number != 0 && !undoing_) journal_->drop(delivery.number);
+void DurableBackend::removed(broker::Session&, const broker::Delivery& delivery, bool soon) {
+  if (delivery.number == 0 || undoing_) return;
+  soon ? journal_->drop(delivery.number) : journal_->dropLater(delivery.number);
 }
 
 Flow DurableBackend::on(StoreDelivery& store, SyncNext next, Done) {
@@ -298,6 +309,8 @@ void DurableBackend::settle(Waiter waiter, bool stored) {
   } else if (auto* await = std::get_if<SessionWaiter>(&waiter)) {
     const bool undone = notSubscribed_.erase(await->session) != 0;
     stored && !undone ? await->later.next() : await->later.fail(reason);
+  } else if (const auto* forgotten = std::get_if<ForgottenWaiter>(&waiter)) {
+    leaving_.erase(leaving_.find(forgotten->clientId));
   } else if (const auto* delivery = std::get_if<DeliveryWaiter>(&waiter); stored) {
     DeliveryStored callback{*delivery->session, delivery->number, delivery->packetId};
     stackOf(*delivery->session).run(callback);
@@ -317,7 +330,7 @@ void DurableBackend::refused(const std::string& message) {
   const TimePoint now = scheduler().now();
   if (refusalTold_ && now < *refusalTold_ + kTellInterval) return;
   refusalTold_ = now;
-  log().error("{}; what cannot be stored is refused until there is room again", message);
+  log().error("{}; what cannot be stored is refused until that is over", message);
 }
 
 void DurableBackend::broken(const std::string& message) {
@@ -350,8 +363,7 @@ void DurableBackend::undo(const PutDelivery& put) {
     });
   if (!sent) {
     undoing_ = true;
-    dropQueued(*session, DropReason::notStored,
-               [&](const broker::Delivery& delivery) { return delivery.number == put.number; });
+    dropQueued(*session, put.number, DropReason::notStored);
     undoing_ = false;
     return;
   }

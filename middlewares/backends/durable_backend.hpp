@@ -86,7 +86,7 @@ private:
 
   // Backend
   void queued(broker::Session& session, broker::Delivery& delivery) override;
-  void removed(broker::Session& session, const broker::Delivery& delivery) override;
+  void removed(broker::Session& session, const broker::Delivery& delivery, bool soon) override;
   void ending(broker::Session& session) override;
   // JournalOwner
   void settle(Waiter waiter, bool stored) override;
@@ -99,6 +99,7 @@ private:
   void keep(const OpenSession& open);
   void putSession(broker::Session& session, bool created);
   void forget(broker::Session& session);
+  void forgetQueue(broker::Session& session);
   std::uint64_t put(broker::Session& session, const broker::Delivery& delivery);
   void undo(const PutDelivery& put);
   void undo(const PutRetained& put);
@@ -119,7 +120,9 @@ private:
   std::uint64_t lastKey_ = 0;
   std::optional<StoreClock> clock_;
   std::unique_ptr<Journal> journal_;
-  std::deque<Stalled> stalled_;            // publishers that have to wait
+  std::deque<Stalled> stalled_;  // publishers that have to wait
+  std::multiset<std::string, std::less<>>
+      leaving_;                            // clients whose sessions are not out of the store yet
   std::set<std::uint64_t> notSubscribed_;  // sessions of whose subscriptions some were undone
   std::vector<LeftWill> leftWills_;        // brought back, until last_will has them
   std::optional<TimePoint> refusalTold_;

@@ -36,6 +36,7 @@ public:
     session->setStoreKey(row.key);
     session->setExpiryInterval(row.expiryInterval);
     // A session that was connected lost its connection with the last broker.
+    wereConnected_ = wereConnected_ || row.disconnectedAt == 0;
     session->setDisconnectedAt(
         row.disconnectedAt == 0 ? now_ : std::min(now_, clock().fromStored(row.disconnectedAt)));
     backend_.sessions_.scheduleExpiry(*session);
@@ -63,6 +64,10 @@ public:
     using broker::DeliveryState;
     lastNumber_ = std::max(lastNumber_, row.number);
     broker::Session* const session = backend_.sessionOf(row.session);
+    if (!session && row.session != 0) {  // its session has ended: see forget()
+      backend_.lastKey_ = std::max(backend_.lastKey_, row.session);
+      return leftovers_.push_back(row.number);
+    }
     if (!session || (!row.message && row.state != DeliveryState::awaitingPubcomp))
       return leaveOut(DropDelivery{row.number});
     broker::Delivery delivery;
@@ -101,6 +106,7 @@ public:
       backend_.lastKey_ = std::max(backend_.lastKey_, row.session);
     }
     // A client that was connected vanished with the last broker.
+    wereConnected_ = wereConnected_ || row.due == 0;
     const TimePoint due =
         row.due == 0 ? now_ + std::chrono::seconds{row.will.delay} : clock().fromStored(row.due);
     backend_.leftWills_.push_back({std::move(session), std::move(row.will), due});
@@ -110,10 +116,14 @@ public:
   void finish() {
     Journal& journal = *backend_.journal_;
     journal.continueBehind(lastNumber_);
+    if (wereConnected_) journal.add(LeaveAll{clock().toStored(now_)});
     for (Operation& each : leavings_) journal.add(std::move(each));
+    for (const std::uint64_t each : leftovers_) journal.dropLater(each);
     backend_.countRetained();
     if (expiring_) backend_.planSweep();
   }
+  /// Messages for sessions that had ended.
+  std::size_t leftovers() const noexcept { return leftovers_.size(); }
   /// Rows that made no sense.
   std::size_t leftOut() const noexcept { return leftOut_; }
 
@@ -128,8 +138,10 @@ private:
   TimePoint now_;
   std::uint64_t lastNumber_ = 0;
   std::vector<Operation> leavings_;
+  std::vector<std::uint64_t> leftovers_;
   std::size_t leftOut_ = 0;
   bool expiring_ = false;
+  bool wereConnected_ = false;  // somebody was
 };
 
 std::string DurableBackend::startWith(Store& store, std::unique_ptr<Committer> committer,
@@ -145,6 +157,8 @@ std::string DurableBackend::startWith(Store& store, std::unique_ptr<Committer> c
   for (const std::string& warning : warnings) log().warning("{}", warning);
   if (restoring.leftOut() != 0)
     log().warning("{} rows of the store made no sense and were left out", restoring.leftOut());
+  if (restoring.leftovers() != 0)
+    log().info("{} messages are for sessions that have ended, and go", restoring.leftovers());
   JournalOwner& owner = *this;
   journal_ = std::make_unique<Journal>(owner, scheduler(), loop_, std::move(committer), pace);
   restoring.finish();

@@ -13,6 +13,8 @@ namespace {
 constexpr std::chrono::milliseconds kRetryInterval{100};
 /// Memory for more operations than these is not kept.
 constexpr std::size_t kKeptOperations = 64 * 1024;
+/// Deliveries that are dropped with one batch at most, of those that can wait.
+constexpr std::size_t kLeftovers = 512;
 
 /// Whether an operation may be refused to the client that it is for; all others
 /// have to be stored sooner or later.
@@ -90,6 +92,7 @@ void Journal::stop() {
     }
   }
   state_ = State::stopped;
+  leftovers_.clear();
   refuseAll(*retry_);
   refuseAll(*open_);
 }
@@ -167,6 +170,23 @@ void Journal::drop(std::uint64_t number) {
   add(DropDelivery{number});
 }
 
+void Journal::dropLater(std::uint64_t number) {
+  if (openPut(number)) return drop(number);
+  if (state_ != State::running) return;
+  leftovers_.push_back(number);
+  plan();
+}
+
+/// Puts some of what can wait into the batch that is about to be handed over.
+void Journal::takeLeftovers() {
+  if (leftovers_.empty()) return;
+  const std::size_t count = std::min(leftovers_.size(), kLeftovers);
+  const auto first = leftovers_.end() - static_cast<std::ptrdiff_t>(count);
+  add(DropDeliveries{{first, leftovers_.end()}});
+  leftovers_.erase(first, leftovers_.end());
+  if (leftovers_.empty()) leftovers_.shrink_to_fit();
+}
+
 void Journal::wait(Waiter waiter) {
   if (state_ != State::running) return owner_.settle(std::move(waiter), false);
   if (depth_ == 0) {
@@ -207,8 +227,8 @@ void Journal::handOver() {
     open_->clear();
     return send(retry_);
   }
-  if (open_->empty()) return;
-  if (open_->live == 0) {
+  if (open_->empty() && leftovers_.empty()) return;
+  if (open_->live == 0 && leftovers_.empty()) {
     auto batch = std::exchange(open_, std::exchange(spare_, nullptr));
     if (!open_) open_ = std::make_unique<Batch>();
     loose_ = false;
@@ -218,6 +238,7 @@ void Journal::handOver() {
   }
   if (const TimePoint when = due(); now < when && open_->live < pace_.operations)
     return remindAt(when);
+  takeLeftovers();
   send(open_);
 }
 
@@ -314,6 +335,7 @@ void Journal::finishRefused(Batch& batch) {
 void Journal::breakDown(Batch& batch) {
   const bool first = std::exchange(state_, State::broken) == State::running;
   if (first) owner_.broken(batch.result.message);
+  leftovers_.clear();
   refuseAll(batch);
   refuseAll(*retry_);
   refuseAll(*open_);

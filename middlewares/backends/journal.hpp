@@ -28,8 +28,13 @@ struct SessionWaiter {
   Deferred later;
   std::uint64_t session;
 };
+/// The session of this client is no more: nothing else must be said of it before.
+struct ForgottenWaiter {
+  std::string clientId;
+};
 /// Something that is promised to a client as soon as what came before is stored.
-using Waiter = std::variant<Acknowledgement, Deferred, DeliveryWaiter, SessionWaiter>;
+using Waiter =
+    std::variant<Acknowledgement, Deferred, DeliveryWaiter, SessionWaiter, ForgottenWaiter>;
 
 /// Operations that are committed together, and who waits for that. Filled by the
 /// loop's thread, then in the hands of the journal's thread, then back.
@@ -139,6 +144,10 @@ public:
   std::uint64_t put(PutDelivery delivery);
   void move(const MoveDelivery& move);
   void drop(std::uint64_t number);
+  /// The same for what nobody waits for and may be very much: a few go with each
+  /// batch, so that others are not held up. What is left of it when the process
+  /// ends is still in the store when that is opened again.
+  void dropLater(std::uint64_t number);
 
   /// Lets `waiter` wait for the unit that is being added, or for all that was added.
   void wait(Waiter waiter);
@@ -161,6 +170,7 @@ private:
 
   Operation* openPut(std::uint64_t number) noexcept;
   void plan();
+  void takeLeftovers();
   void handOver();
   void remindAt(TimePoint when);
   void send(std::unique_ptr<Batch>& batch);
@@ -181,6 +191,7 @@ private:
   std::unique_ptr<Batch> open_;   // grows
   std::unique_ptr<Batch> retry_;  // comes before it: there was no room
   std::unique_ptr<Batch> spare_;
+  std::vector<std::uint64_t> leftovers_;  // deliveries that are dropped when there is time
   std::size_t busyBytes_ = 0;
   bool busy_ = false;      // a batch is being committed
   bool planned_ = false;   // handOver() is posted

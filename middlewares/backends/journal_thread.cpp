@@ -66,6 +66,9 @@ void JournalThread::Shared::work(const std::shared_ptr<Shared>& shared, Store& s
         }
         if (done && shared->client) shared->client->committed(std::move(done));
       });
+      lock.unlock();
+      store.committed();
+      lock.lock();
     }
     if (shared->stopping) return;
     const TimePoint now = steady_clock::now();

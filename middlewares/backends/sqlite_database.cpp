@@ -7,6 +7,14 @@
 
 namespace mqttstack {
 
+namespace {
+
+constexpr sqlite3_int64 kPageBytes = 4096;
+/// A file grows by so much.
+constexpr int kChunkBytes = 64 * kPageBytes;
+
+}  // namespace
+
 // SqliteStatement.
 
 SqliteStatement::~SqliteStatement() { sqlite3_finalize(statement_); }
@@ -65,6 +73,9 @@ std::string_view SqliteStatement::bytes(int column) const noexcept {
 SqliteDatabase::~SqliteDatabase() { sqlite3_close_v2(database_); }
 
 int SqliteDatabase::open(const std::string& path, const char* vfs) noexcept {
+  // Statistics of memory that nobody reads would lock a mutex at each allocation.
+  static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  static_cast<void>(configured);
   const int code =
       sqlite3_open_v2(path.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
   if (code != SQLITE_OK) return code;
@@ -99,7 +110,7 @@ int SqliteDatabase::changes() const noexcept { return sqlite3_changes(database_)
 std::string SqliteDatabase::message() const {
   std::string text = sqlite3_errmsg(database_);
   const int system = sqlite3_system_errno(database_);
-  const int code = sqlite3_errcode(database_);
+  const int code = sqlite3_errcode(database_) & 0xff;
   const bool fromSystem = code == SQLITE_IOERR || code == SQLITE_CANTOPEN || code == SQLITE_FULL;
   if (fromSystem && system != 0) text += " (" + std::generic_category().message(system) + ")";
   return text;
@@ -110,6 +121,25 @@ bool SqliteDatabase::isFull(int code) const noexcept {
   // The index of the log may be what there is no room for.
   const int system = sqlite3_system_errno(database_);
   return (code & 0xff) == SQLITE_IOERR && (system == ENOSPC || system == EDQUOT);
+}
+
+int SqliteDatabase::makeRoom(std::int64_t pages) noexcept {
+  int chunk = kChunkBytes;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+  sqlite3_int64 bytes = pages * kPageBytes;
+  return sqlite3_file_control(database_, "main", SQLITE_FCNTL_SIZE_HINT, &bytes);
+}
+
+bool SqliteDatabase::hasMoved() const noexcept {
+  int moved = 0;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return moved != 0;
+}
+
+int SqliteDatabase::syncLog() noexcept {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(database_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  return log && log->pMethods ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : SQLITE_OK;
 }
 
 bool SqliteDatabase::isDamage(int code) noexcept {

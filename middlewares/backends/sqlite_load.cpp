@@ -14,6 +14,7 @@
 #include "core/mqtt/topic.hpp"
 #include "core/mqtt/utf8.hpp"
 #include "middlewares/backends/identity_text.hpp"
+#include "middlewares/backends/sqlite_log.hpp"
 #include "middlewares/backends/sqlite_schema.hpp"
 #include "middlewares/backends/sqlite_store.hpp"
 
@@ -349,16 +350,27 @@ std::string SqliteStore::open(StoreReader& reader, std::vector<std::string>& war
   if (::stat(path_.c_str(), &status) == 0 && (status.st_mode & 0077) != 0)
     warnings.push_back(
         fmt::format("others than its owner may read or write \"{0}\": chmod 600 {0}", path_));
+  LogExamination log = examineLog(path_);
+  if (!log.damage.empty()) return std::move(log.damage);
+  if (!log.warning.empty()) warnings.push_back(std::move(log.warning));
   if (const int code = database_.open(path_, vfs_); code != SQLITE_OK) return trouble(code);
   if (std::string wrong = judgeSchema(database_, path_); !wrong.empty()) return wrong;
   const std::string settings = fmt::format(
       "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; "
-      "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 33554432; "
+      "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432; "
       "PRAGMA cache_size = -16384",
       durability_ == Durability::sync   ? "FULL"
       : durability_ == Durability::none ? "OFF"
                                         : "NORMAL");
   if (const int code = database_.execute(settings.c_str()); code != SQLITE_OK) return trouble(code);
+  // Checkpoints are made when nobody waits for them, and must not fail unseen.
+  sqlite3_wal_hook(
+      database_.handle(),
+      [](void* store, sqlite3*, const char*, int pages) {
+        static_cast<SqliteStore*>(store)->logPages_ = pages;
+        return SQLITE_OK;
+      },
+      this);
   if (const int code = migrateSchema(database_); code != SQLITE_OK) return trouble(code);
   if (std::string wrong = prepareAll(); !wrong.empty()) return wrong;
   if (std::string wrong = keepReserve(); !wrong.empty()) return wrong;
@@ -366,8 +378,10 @@ std::string SqliteStore::open(StoreReader& reader, std::vector<std::string>& war
 }
 
 std::string SqliteStore::examine(const std::filesystem::path& path) {
-  const std::string file = path.string();
+  const std::string file = resolve(path);
   if (!exists(file) || FileLock::taken(file + ".lock")) return {};
+  const LogExamination log = examineLog(file);
+  if (!log.damage.empty()) return log.damage;
   SqliteDatabase database;
   if (const int code = database.open(file); code != SQLITE_OK)
     return fmt::format("\"{}\": {}", file, database.message());

@@ -18,6 +18,14 @@ constexpr std::int64_t kReservedPages = 64;
 /// Beyond this many empty pages, and a quarter of the file, they are given back.
 constexpr std::int64_t kSparePages = 1024;
 constexpr const char* kVacuumSlice = "PRAGMA incremental_vacuum(512)";
+/// From so many pages on, what is in the log is taken into the database.
+constexpr int kLogPages = 4000;
+
+/// Puts the number of units that failed where it is counted, and marks them.
+void fail(std::span<StoreUnit> units, std::size_t& failed) {
+  for (StoreUnit& each : units) each.failed = true;
+  failed += units.size();
+}
 
 std::string identifiersToText(const broker::SubscriptionIds& ids) {
   std::string text;
@@ -31,15 +39,23 @@ std::string identifiersToText(const broker::SubscriptionIds& ids) {
 }  // namespace
 
 SqliteStore::SqliteStore(std::filesystem::path path, Durability durability, const char* vfs)
-    : path_{path.string()},
+    : path_{resolve(path)},
       durability_{durability},
       vfs_{vfs} {}
 
 SqliteStore::~SqliteStore() = default;
 
+/// The file itself, whatever links lead to it: the lock has to be the same for all.
+std::string SqliteStore::resolve(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto resolved = std::filesystem::weakly_canonical(path, error);
+  return error ? path.string() : resolved.string();
+}
+
 std::string SqliteStore::prepareAll() {
   static constexpr std::array<std::string_view, kStatements> kSql{
       "BEGIN IMMEDIATE",
+      "PRAGMA page_count",
       "COMMIT",
       "ROLLBACK",
       "INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1)"
@@ -48,13 +64,16 @@ std::string SqliteStore::prepareAll() {
       "UPDATE message SET uses = uses - 1 WHERE id = ?1",
       "INSERT OR REPLACE INTO queue VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
       "UPDATE queue SET packet_id = ?2, state = ?3 WHERE number = ?1",
-      "DELETE FROM queue WHERE number = ?1 RETURNING message",
+      "SELECT message FROM queue WHERE number = ?1",
+      "DELETE FROM queue WHERE number = ?1",
       "INSERT OR IGNORE INTO incoming VALUES (?1, ?2)",
       "DELETE FROM incoming WHERE session = ?1 AND packet_id = ?2",
       "DELETE FROM retained WHERE topic = ?1 RETURNING message",
       "INSERT INTO retained VALUES (?1, ?2)",
       "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
       "DELETE FROM session WHERE id = ?1",
+      "UPDATE session SET disconnected = ?1 WHERE disconnected IS NULL",
+      "UPDATE will SET due = ?1 + delay * 1000 WHERE due IS NULL",
       "DELETE FROM subscription WHERE session = ?1",
       "DELETE FROM incoming WHERE session = ?1",
       "INSERT OR REPLACE INTO subscription VALUES (?1, ?2, ?3, ?4)",
@@ -71,8 +90,11 @@ std::string SqliteStore::prepareAll() {
 
 /// What to tell the operator about `code`, which came last.
 std::string SqliteStore::trouble(int code) const {
+  if (code == SQLITE_FULL) return fmt::format("\"{}\": {}", path_, sqlite3_errstr(code));
   const std::string what = database_.message();
   if (SqliteDatabase::isDamage(code)) return describeDamage(path_, what);
+  if ((code & 0xff) == SQLITE_BUSY)
+    return fmt::format("\"{}\": another program has it locked for writing", path_);
   return fmt::format("\"{}\": {}", path_, what);
 }
 
@@ -81,19 +103,30 @@ std::string SqliteStore::trouble(int code) const {
 CommitResult SqliteStore::commit(std::span<const Operation> operations,
                                  std::span<StoreUnit> units) {
   using Kind = CommitResult::Kind;
+  if (!broken_.empty()) return {Kind::broken, broken_};
+  if (database_.hasMoved()) {
+    broken_ = fmt::format("\"{}\" was moved or deleted while it was in use", path_);
+    return {Kind::broken, broken_};
+  }
+  author_ = nullptr;
+  sqlite3_busy_timeout(database_.handle(), patience_);
   int code = transact(operations);
   if (code == SQLITE_OK) return {};
-  if (code != SQLITE_FULL) return {Kind::broken, message_};
+  std::size_t failed = 0;
+  if (code == SQLITE_BUSY) {  // nothing is lost by that
+    fail(units, failed);
+    return {Kind::partly, message_};
+  }
+  if (code != SQLITE_FULL) return {Kind::broken, broken_ = message_};
   // What the log has taken up already can be used again once it is in the database.
   sqlite3_busy_timeout(database_.handle(), 0);
-  sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_RESTART, nullptr,
-                            nullptr);
-  sqlite3_busy_timeout(database_.handle(), 5000);
-  std::size_t failed = 0;
+  checkpoint(SQLITE_CHECKPOINT_RESTART);
+  sqlite3_busy_timeout(database_.handle(), patience_);
+  if (!broken_.empty()) return {Kind::broken, broken_};
   code = bisect(operations, 0, units, failed);
-  if (code != SQLITE_OK) return {Kind::broken, message_};
-  if (failed == 0) return {};
-  return {Kind::partly, message_};
+  if (code == SQLITE_OK && failed == 0) return {};
+  if (code == SQLITE_OK) return {Kind::partly, message_};
+  return {Kind::broken, broken_ = message_};
 }
 
 /// Stores the units, of which the first begins with the operation `begin`, in as
@@ -102,10 +135,9 @@ int SqliteStore::bisect(std::span<const Operation> all, std::uint32_t begin,
                         std::span<StoreUnit> units, std::size_t& failed) {
   if (units.empty()) return SQLITE_OK;
   const int code = transact(all.subspan(begin, units.back().end - begin));
-  if (code != SQLITE_FULL) return code;
-  if (units.size() == 1) {
-    units.front().failed = true;
-    ++failed;
+  if (code != SQLITE_FULL && code != SQLITE_BUSY) return code;
+  if (units.size() == 1 || code == SQLITE_BUSY) {
+    fail(units, failed);
     return SQLITE_OK;
   }
   const std::size_t half = units.size() / 2;
@@ -114,18 +146,32 @@ int SqliteStore::bisect(std::span<const Operation> all, std::uint32_t begin,
   return bisect(all, units[half - 1].end, units.subspan(half), failed);
 }
 
-/// All of them or none. SQLITE_OK, or what went wrong.
+/// What the log has taken up must find room in the database: otherwise the log could
+/// never be begun anew, and a full disk not even take up what makes it emptier.
+int SqliteStore::reservePages() {
+  SqliteStatement& count = statements_[kPageCount];
+  const std::int64_t pages = count.step() == SQLITE_ROW ? count.integer(0) : 0;
+  count.reset();
+  if (pages <= reservedPages_) return SQLITE_OK;
+  if (database_.makeRoom(pages) != SQLITE_OK) return SQLITE_FULL;
+  reservedPages_ = pages;
+  return SQLITE_OK;
+}
+
+/// All of them or none. SQLITE_OK; SQLITE_FULL or SQLITE_BUSY if it can be tried
+/// again; or what went wrong.
 int SqliteStore::transact(std::span<const Operation> operations) {
   int code = run(kBegin);
   for (std::size_t i = 0; code == SQLITE_OK && i < operations.size(); ++i)
     code = apply(operations[i]);
+  if (code == SQLITE_OK) code = reservePages();
   if (code == SQLITE_OK) code = run(kCommit);
   if (code == SQLITE_OK) return code;
   // What went wrong has to be asked for before it is forgotten.
   message_ = trouble(code);
   const bool full = database_.isFull(code);
   if (sqlite3_get_autocommit(database_.handle()) == 0) run(kRollback);
-  return full ? SQLITE_FULL : code;
+  return full ? SQLITE_FULL : (code & 0xff) == SQLITE_BUSY ? SQLITE_BUSY : code;
 }
 
 int SqliteStore::apply(const Operation& operation) {
@@ -141,7 +187,6 @@ int SqliteStore::apply(const Operation& operation) {
 
 int SqliteStore::putMessage(const broker::Message& message) {
   SqliteStatement& put = statements_[kPutMessage];
-  const std::string author = message.author() ? identityToText(*message.author()) : std::string{};
   put.bind(1, message.sequence())
       .bindText(2, message.topic())
       .bindBytes(3, message.payload())
@@ -150,8 +195,17 @@ int SqliteStore::putMessage(const broker::Message& message) {
   const std::string_view properties = message.properties().encoded();
   properties.empty() ? put.bindNull(4) : put.bindBytes(4, properties);
   message.expires() ? put.bind(7, clock_->toStored(message.expiresAt())) : put.bindNull(7);
-  message.author() ? put.bindText(8, author) : put.bindNull(8);
+  message.author() ? put.bindText(8, authorOf(message)) : put.bindNull(8);
   return put.run();
+}
+
+/// As text. Valid until the next message.
+std::string_view SqliteStore::authorOf(const broker::Message& message) {
+  if (message.author().get() != author_) {
+    author_ = message.author().get();
+    authorText_ = identityToText(*author_);
+  }
+  return authorText_;
 }
 
 /// One use less; the last one takes it away.
@@ -185,16 +239,15 @@ int SqliteStore::apply(const MoveDelivery& move) {
 }
 
 int SqliteStore::dropDelivery(std::uint64_t number) {
-  SqliteStatement& drop = statements_[kDropQueue];
-  const int code = drop.bind(1, number).step();
-  const bool uses = code == SQLITE_ROW && !drop.isNull(0);
-  const std::int64_t message = uses ? drop.integer(0) : 0;
-  if (code == SQLITE_ROW) {
-    if (const int end = drop.run(); end != SQLITE_OK) return end;
-    return uses ? dropMessage(message) : SQLITE_OK;
-  }
-  drop.reset();
-  return code == SQLITE_DONE ? SQLITE_OK : code;
+  SqliteStatement& find = statements_[kFindQueue];
+  const int code = find.bind(1, number).step();
+  const bool uses = code == SQLITE_ROW && !find.isNull(0);
+  const std::int64_t message = uses ? find.integer(0) : 0;
+  find.reset();
+  if (code != SQLITE_ROW) return code == SQLITE_DONE ? SQLITE_OK : code;
+  statements_[kDropQueue].bind(1, number);
+  if (const int end = run(kDropQueue); end != SQLITE_OK) return end;
+  return uses ? dropMessage(message) : SQLITE_OK;
 }
 
 int SqliteStore::apply(const DropDelivery& drop) { return dropDelivery(drop.number); }
@@ -258,6 +311,14 @@ int SqliteStore::apply(const DropSession& drop) {
   return SQLITE_OK;
 }
 
+int SqliteStore::apply(const LeaveAll& leave) {
+  for (const Statement each : {kLeaveSessions, kLeaveWills}) {
+    statements_[each].bind(1, leave.at);
+    if (const int code = run(each); code != SQLITE_OK) return code;
+  }
+  return SQLITE_OK;
+}
+
 int SqliteStore::apply(const PutSubscription& put) {
   SqliteStatement& subscription = statements_[kPutSubscription];
   subscription.bind(1, put.session).bindText(2, put.filter).bind(3, unsigned{put.options.toByte()});
@@ -303,15 +364,17 @@ int SqliteStore::apply(const DropWill& drop) {
 /// Sees to it that there is room in the log and in the file for what has to be
 /// stored even if the disk is full: acknowledgements, mostly.
 std::string SqliteStore::keepReserve() {
-  const std::string sql = fmt::format(
-      "BEGIN IMMEDIATE; CREATE TABLE reserve(bytes BLOB); INSERT INTO reserve VALUES "
-      "(zeroblob({})); COMMIT; DROP TABLE reserve",
+  const std::string fill = fmt::format(
+      "BEGIN IMMEDIATE; DROP TABLE IF EXISTS reserve; CREATE TABLE reserve(bytes BLOB); INSERT "
+      "INTO "
+      "reserve VALUES (zeroblob({}))",
       kReservedPages * 4096);
-  const int code = database_.execute(sql.c_str());
+  int code = database_.execute(fill.c_str());
+  if (code == SQLITE_OK) code = reservePages();
+  if (code == SQLITE_OK) code = database_.execute("COMMIT; DROP TABLE reserve");
   if (code == SQLITE_OK) {
-    sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_RESTART, nullptr,
-                              nullptr);
-    return {};
+    checkpoint(SQLITE_CHECKPOINT_RESTART);
+    return broken_;
   }
   const bool full = database_.isFull(code);
   const std::string what = trouble(code);
@@ -319,19 +382,41 @@ std::string SqliteStore::keepReserve() {
   return full ? std::string{} : what;
 }
 
+/// What goes wrong where nobody waits: the next commit will tell.
+void SqliteStore::judge(int code) {
+  const int kind = code & 0xff;
+  const bool harmless = kind == SQLITE_OK || kind == SQLITE_BUSY || kind == SQLITE_LOCKED;
+  if (!harmless && !database_.isFull(code)) broken_ = trouble(code);
+}
+
+/// Takes what is in the log into the database, as far as nobody reads there.
+void SqliteStore::checkpoint(int mode) {
+  judge(sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, mode, nullptr, nullptr));
+}
+
+void SqliteStore::committed() {
+  // It begins anew when all of it was taken into the database.
+  if (logPages_ <= checkpointAt_ - kLogPages) checkpointAt_ = kLogPages;
+  if (logPages_ < checkpointAt_ || !broken_.empty()) return;
+  checkpointAt_ = logPages_ + kLogPages;
+  checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+}
+
 bool SqliteStore::tidyUp() {
-  if (durability_ == Durability::relaxed) {
-    sqlite3_file* log = nullptr;
-    sqlite3_file_control(database_.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (log && log->pMethods) log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+  if (!broken_.empty()) return false;
+  if (durability_ == Durability::relaxed && database_.syncLog() != SQLITE_OK) {
+    broken_ = fmt::format("\"{}-wal\" could not be written to the disk", path_);
+    return false;
   }
   const auto spare = database_.number("PRAGMA freelist_count").value_or(0);
   const auto pages = database_.number("PRAGMA page_count").value_or(0);
   const bool vacuum = spare > kSparePages && spare > pages / 4;
-  if (vacuum) database_.execute(kVacuumSlice);
-  sqlite3_wal_checkpoint_v2(database_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                            nullptr);
-  return vacuum;
+  if (vacuum) {
+    judge(database_.execute(kVacuumSlice));
+    reservedPages_ = 0;
+  }
+  checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+  return vacuum && broken_.empty();
 }
 
 }  // namespace mqttstack

@@ -43,6 +43,12 @@ struct DropSession {
   std::uint64_t session;
 };
 
+/// The broker that kept the connections has gone: sessions that were connected are
+/// not any more since `at`, and their wills run from then on.
+struct LeaveAll {
+  StoreTime at;
+};
+
 struct PutSubscription {
   std::uint64_t session = 0;
   std::string filter{};
@@ -121,8 +127,8 @@ struct DropWill {
 /// Large and rare operations stand elsewhere, so that the frequent ones are small.
 using Operation =
     std::variant<std::monostate, PutDelivery, MoveDelivery, DropDelivery, PutIncoming, DropIncoming,
-                 PutRetained, DropRetained, DropSession, DropWill, MoveWill, DropDeliveries,
-                 std::unique_ptr<PutSession>, std::unique_ptr<PutSubscription>,
+                 PutRetained, DropRetained, DropSession, LeaveAll, DropWill, MoveWill,
+                 DropDeliveries, std::unique_ptr<PutSession>, std::unique_ptr<PutSubscription>,
                  std::unique_ptr<DropSubscription>, std::unique_ptr<PutWill>>;
 
 /// The rows that go together: all of them are stored, or none.
@@ -180,6 +186,10 @@ public:
   /// until it returns; touches no count of what the operations refer to.
   virtual CommitResult commit(std::span<const Operation> operations,
                               std::span<StoreUnit> units) = 0;
+  /// Called when the outcome of a commit is on its way to those who wait for it:
+  /// for work that they need not wait for. What goes wrong there is told by the
+  /// next commit, as what goes wrong in tidyUp().
+  virtual void committed() {}
   /// Called when there is nothing else to do, about once a second. Returns true if
   /// it would like to be called again at once.
   virtual bool tidyUp() { return false; }

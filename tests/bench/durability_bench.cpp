@@ -20,7 +20,8 @@
 #include "tests/scenario/support/daemon.hpp"
 
 // How fast QoS 1 messages are acknowledged when that means that they are stored;
-// how much is written for each; how long a start takes. The broker is MQTT_STACKD;
+// how much is written for each; how long a start takes; and that what is not stored
+// is as fast as with memory_backend. The broker is MQTT_STACKD;
 // beside it mosquitto with its persistence, if it is installed, which acknowledges
 // before it saves. The load is one thread, with 200 bytes of payload.
 //
@@ -34,6 +35,14 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kPayload = 200;
 
 double seconds(Clock::duration span) { return std::chrono::duration<double>(span).count(); }
+
+/// With memory_backend.
+std::string plainConfig() {
+  return "[[listener]]\nbind = \"127.0.0.1:0\"\n[pipeline]\ndefault = [\"connection\", "
+         "\"keep_alive\", \"last_will\", \"memory_backend\", \"session_manager\", "
+         "\"subscription_manager\", \"retain_manager\", \"inbound_manager\", "
+         "\"outbound_manager\"]\n[middleware.inbound_manager]\nreceive_maximum = 1000\n";
+}
 
 std::string config(const std::string& durability) {
   return "[[listener]]\nbind = \"127.0.0.1:0\"\n[pipeline]\ndefault = [\"connection\", "
@@ -93,6 +102,8 @@ struct Load {
   unsigned publishers = 1;
   std::size_t window = 100;
   bool online = true;        ///< the subscriber is there
+  bool durable = true;       ///< its session outlives its connection
+  unsigned qos = 1;          ///< 0: a message counts when it has arrived
   double pace = 0;           ///< messages a second of all; 0: as fast as it goes
   std::size_t messages = 0;  ///< how many; 0: for `time`
   Clock::duration time = std::chrono::seconds{4};
@@ -101,7 +112,7 @@ struct Load {
 /// Publishes, and answers for the subscriber, on one thread.
 Result publish(std::uint16_t port, const Load& load) {
   Wire subscriber;
-  join(subscriber, port, "subscriber", true);
+  join(subscriber, port, "subscriber", load.durable);
   subscriber.send(subscribePacket(Version::v311, 1, {{"bench/#", 1}}));
   await(subscriber, 9);
   if (!load.online) {
@@ -117,7 +128,7 @@ Result publish(std::uint16_t port, const Load& load) {
   }
   Bytes packet = publishPacket(
       Version::v311,
-      {.topic = "bench/topic", .payload = std::string(kPayload, 'x'), .qos = 1, .id = 1});
+      {.topic = "bench/topic", .payload = std::string(kPayload, 'x'), .qos = load.qos, .id = 1});
   const std::size_t idAt = packet.size() - kPayload - 2;
 
   std::vector<double> latencies;
@@ -132,13 +143,18 @@ Result publish(std::uint16_t port, const Load& load) {
         load.pace == 0 ? SIZE_MAX : static_cast<std::size_t>(seconds(now - begun) * load.pace);
     descriptors.clear();
     for (const auto& each : publishers) {
-      while (each->sent.size() < load.window && sent < due &&
+      const auto underWay = [&] {
+        return load.qos != 0 ? each->sent.size() : (sent - acknowledged) / load.publishers;
+      };
+      while (underWay() < load.window && sent < due &&
              (load.messages == 0 || sent < load.messages) && each->wire.waiting() < 65'536) {
-        each->id = each->id % 65'535 + 1;
-        packet[idAt] = static_cast<char>(each->id >> 8U);
-        packet[idAt + 1] = static_cast<char>(each->id & 0xffU);
+        if (load.qos != 0) {
+          each->id = each->id % 65'535 + 1;
+          packet[idAt] = static_cast<char>(each->id >> 8U);
+          packet[idAt + 1] = static_cast<char>(each->id & 0xffU);
+          each->sent.push_back(now);
+        }
         each->wire.send(packet);
-        each->sent.push_back(now);
         ++sent;
         if (load.pace != 0) break;  // the next one is another's
       }
@@ -158,7 +174,9 @@ Result publish(std::uint16_t port, const Load& load) {
     if (!load.online) continue;
     if (!subscriber.pump()) throw Violation{"the broker hung up"};
     for (Bytes message = subscriber.next(); !message.empty(); message = subscriber.next())
-      if ((static_cast<unsigned char>(message[0]) >> 4U) == 3) {
+      if (load.qos == 0) {
+        ++acknowledged;
+      } else if ((static_cast<unsigned char>(message[0]) >> 4U) == 3) {
         const std::size_t at = message.size() - kPayload - 2;
         subscriber.send(Bytes{"\x40\x02", 2} + message.substr(at, 2));
       }
@@ -184,6 +202,8 @@ std::string describe(const Load& load) {
   std::string text = std::to_string(load.publishers) + " publisher" +
                      (load.publishers == 1 ? "" : "s") + ", window " + std::to_string(load.window);
   if (load.pace != 0) text += ", " + std::to_string(static_cast<int>(load.pace)) + "/s";
+  if (load.qos == 0) text += ", QoS 0";
+  if (!load.durable) text += ", clean";
   return text + (load.online ? "" : ", offline");
 }
 
@@ -238,6 +258,14 @@ void run(bool quick) {
       const double messages = result.perSecond * seconds(load.time);
       print((std::string{"mqtt-stackd "} + durability).c_str(), describe(load), result,
             static_cast<double>(written(daemon.pid()) - before) / std::max(1.0, messages));
+    }
+  // What is not stored.
+  for (const bool stores : {false, true})
+    for (const unsigned qos : {0U, 1U}) {
+      const Load load{.publishers = 50, .durable = false, .qos = qos, .time = time};
+      DaemonProcess daemon{stores ? config("sync") : plainConfig()};
+      print(stores ? "mqtt-stackd sync" : "memory_backend", describe(load),
+            publish(daemon.endpoint().port, load), 0);
     }
   for (const Load& load : loads) {
     Mosquitto mosquitto;

@@ -2,17 +2,28 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <poll.h>
+#include <spawn.h>
+#include <string_view>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
 
 #include "tests/crash/peers.hpp"
 #include "tests/scenario/support/daemon.hpp"
 
 // Runs the daemon with a durable store under load, cuts connections at random and
-// kills the daemon at random, many times over. Whatever was acknowledged has to
-// arrive: once at QoS 2, in order, and every session has to be there again.
+// kills the daemon at random, also while it starts, many times over. Whatever was
+// acknowledged has to arrive: once at QoS 2, in order, and every session has to be
+// there again.
+//
+//   crash_test [ROUNDS [SEED]]
+//   crash_test recovery MESSAGES SECONDS    kills it with so many messages queued; it
+//                                           has to serve again within that time, and
+//                                           to have them all
 namespace mqttstack::crash {
 namespace {
 
@@ -45,6 +56,7 @@ public:
 
   /// One life of a broker: load, cuts, and SIGKILL.
   void round() {
+    while (random_() % 3 == 0) killWhileStarting();
     const auto begun = Clock::now();
     DaemonProcess daemon{kConfig, directory_.path()};
     slowestStart_ = std::max(slowestStart_, Clock::now() - begun);
@@ -86,6 +98,7 @@ public:
     std::cout << "acknowledged " << acknowledged << ", received " << received << ", of these again "
               << repeated << "; slowest start "
               << std::chrono::duration_cast<milliseconds>(slowestStart_).count() << " ms\n"
+              << "killed while it started " << startsKilled_ << " times\n"
               << "lost " << lost << ", QoS 2 twice " << faults_.twice << ", reordered "
               << faults_.reordered << ", sessions lost " << faults_.sessionsLost << ", refused "
               << faults_.refused << '\n';
@@ -97,6 +110,31 @@ public:
   }
 
 private:
+  /// The store is opened, brought up to date and read, or not.
+  void killWhileStarting() {
+    const auto config = directory_.write("starting.toml", kConfig);
+    std::string program = std::getenv("MQTT_STACKD");
+    std::string option = "--config";
+    std::string file = config.string();
+    char* arguments[]{program.data(), option.data(), file.data(), nullptr};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    for (const int descriptor : {1, 2})
+      posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_WRONLY, 0);
+    pid_t process = -1;
+    // Its paths are meant from there.
+    const std::string here = std::filesystem::current_path().string();
+    std::filesystem::current_path(directory_.path());
+    const int wrong = posix_spawn(&process, program.c_str(), &actions, nullptr, arguments, environ);
+    std::filesystem::current_path(here);
+    posix_spawn_file_actions_destroy(&actions);
+    if (wrong != 0) throw Violation{"cannot start the broker"};
+    std::this_thread::sleep_for(std::chrono::microseconds{random_() % 60'000});
+    ::kill(process, SIGKILL);
+    ::waitpid(process, nullptr, 0);
+    ++startsKilled_;
+  }
+
   static Version version(unsigned i) { return i % 2 == 0 ? Version::v311 : Version::v5; }
 
   void connectAll(const DaemonProcess& daemon) {
@@ -111,9 +149,13 @@ private:
       if (ready)
         for (const auto& each : publishers_) each->publishMore(random_);
       if (random_() % 400 == 0) peers_[random_() % peers_.size()]->cut();
+      if (random_() % 300 == 0)  // its messages have to wait
+        subscribers_[random_() % subscribers_.size()]->leave(Clock::now() +
+                                                             milliseconds{random_() % 300});
     }
     std::vector<pollfd> descriptors;
     for (Peer* each : peers_) {
+      if (each->away()) continue;
       if (!each->wire().isOpen()) each->connect(daemon.endpoint().port);
       descriptors.push_back({each->wire().descriptor(), each->wire().wantedEvents(), 0});
     }
@@ -140,12 +182,103 @@ private:
   std::vector<std::unique_ptr<Subscriber>> subscribers_;
   std::vector<Peer*> peers_;
   Clock::duration slowestStart_{};
+  unsigned startsKilled_ = 0;
 };
+
+/// Waits for the next packet.
+Bytes nextPacket(Wire& wire) {
+  const auto deadline = Clock::now() + std::chrono::seconds{60};
+  while (Clock::now() < deadline) {
+    if (Bytes packet = wire.next(); !packet.empty()) return packet;
+    pollfd descriptor{wire.descriptor(), wire.wantedEvents(), 0};
+    ::poll(&descriptor, 1, 100);
+    if (!wire.pump()) throw Violation{"the broker hung up"};
+  }
+  throw Violation{"the broker does not answer"};
+}
+
+bool join(Wire& wire, const DaemonProcess& daemon, const std::string& name) {
+  wire.open(daemon.endpoint().port);
+  Connect connect;
+  connect.clientId = name;
+  connect.clean = false;
+  connect.keepAlive = 0;
+  wire.send(connectPacket(Version::v311, connect));
+  return readConnack(Version::v311, nextPacket(wire)).sessionPresent;
+}
+
+/// Queues that many messages for a subscriber that is away.
+void queue(const DaemonProcess& daemon, unsigned messages) {
+  Wire subscriber;
+  join(subscriber, daemon, "subscriber");
+  subscriber.send(subscribePacket(Version::v311, 1, {{"t", 1}}));
+  nextPacket(subscriber);
+  subscriber.reset();
+  Wire publisher;
+  join(publisher, daemon, "publisher");
+  unsigned sent = 0;
+  for (unsigned acknowledged = 0; acknowledged < messages; ++acknowledged) {
+    for (; sent < messages && sent - acknowledged < 500; ++sent)
+      publisher.send(publishPacket(Version::v311,
+                                   {.topic = "t",
+                                    .payload = std::to_string(sent) + ' ' + std::string(150, 'x'),
+                                    .qos = 1,
+                                    .id = sent % 65'535 + 1}));
+    nextPacket(publisher);
+  }
+}
+
+/// True if all of them come, in order.
+bool receiveAll(const DaemonProcess& daemon, unsigned messages) {
+  Wire subscriber;
+  if (!join(subscriber, daemon, "subscriber")) return false;
+  unsigned expected = 0;
+  while (expected < messages) {
+    const Publish publish = readPublish(Version::v311, nextPacket(subscriber));
+    if (std::stoul(publish.payload) != expected++) return false;
+    subscriber.send(pubackPacket(publish.id));
+  }
+  return true;
+}
+
+/// How long a broker takes to serve again that was killed with much in its store.
+bool recover(unsigned messages, double seconds) {
+  const TemporaryDirectory directory;
+  {
+    DaemonProcess daemon{kConfig, directory.path()};
+    queue(daemon, messages);
+    daemon.signal(SIGKILL);
+    daemon.wait();
+  }
+  const auto begun = Clock::now();
+  DaemonProcess daemon{kConfig, directory.path()};
+  Wire probe;
+  join(probe, daemon, "probe");
+  const double took = std::chrono::duration<double>(Clock::now() - begun).count();
+  std::cout << messages << " messages, killed, and serving again after " << took << " s"
+            << std::endl;
+  if (!receiveAll(daemon, messages)) {
+    std::cout << "FAILED: not all of them came, in their order\n";
+    return false;
+  }
+  return daemon.residentKiB() == 0 || took <= seconds;  // sanitizers take their time
+}
 
 }  // namespace
 }  // namespace mqttstack::crash
 
 int main(int argc, char** argv) {
+  if (argc == 4 && std::string_view{argv[1]} == "recovery") {
+    try {
+      return mqttstack::crash::recover(static_cast<unsigned>(std::atoi(argv[2])),
+                                       std::atof(argv[3]))
+                 ? 0
+                 : 1;
+    } catch (const std::exception& error) {
+      std::cout << "FAILED: " << error.what() << '\n';
+      return 1;
+    }
+  }
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 12;
   const unsigned seed =
       argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : std::random_device{}();

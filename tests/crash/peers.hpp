@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -18,9 +19,8 @@ namespace mqttstack::crash {
 struct Faults {
   std::size_t sessionsLost = 0;
   std::size_t reordered = 0;
-  std::size_t twice = 0;    ///< QoS 2 messages that came twice
-  std::size_t refused = 0;  ///< messages that the broker did not take
-  std::size_t phantoms = 0;
+  std::size_t twice = 0;             ///< QoS 2 messages that came twice
+  std::size_t refused = 0;           ///< messages that the broker did not take
   std::vector<std::string> first{};  ///< the first few, described
 
   void tell(std::string text) {
@@ -44,6 +44,12 @@ public:
   void connect(std::uint16_t port);
   /// Cuts the connection.
   void cut();
+  /// Cuts it, and does not come back before that time.
+  void leave(std::chrono::steady_clock::time_point until) {
+    cut();
+    awayUntil_ = until;
+  }
+  bool away() const noexcept { return std::chrono::steady_clock::now() < awayUntil_; }
   /// Does what there is to do. Returns false if the connection has ended.
   bool work();
 
@@ -58,6 +64,7 @@ protected:
 
 private:
   bool established_ = false;
+  std::chrono::steady_clock::time_point awayUntil_{};
   bool known_ = false;  // was accepted once, so the broker has a session
 };
 

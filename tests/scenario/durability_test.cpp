@@ -1,8 +1,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <thread>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -174,7 +177,7 @@ TEST_CASE("a full disk: what cannot be stored is not acknowledged, and all else 
 
   RawClient old{daemon.endpoint(), Version::v311};
   old.connect({.clientId = "old"});
-  old.publish({.topic = "t", .payload = std::string(4000, 'x'), .qos = 1, .id = 1});
+  old.publish({.topic = "t", .payload = std::string(40'000, 'x'), .qos = 1, .id = 1});
   old.expectClosed();
 
   publisher.publishFully({.topic = "u", .payload = "all is well", .qos = 1, .id = ++id});
@@ -191,4 +194,85 @@ TEST_CASE("a full disk: what cannot be stored is not acknowledged, and all else 
   CHECK(offline.connect(durable(Version::v5, "offline")).sessionPresent);
   for (unsigned i = 0; i < acknowledged; ++i)
     offline.expectPublishFully({.topic = "t", .payload = std::string(4000, 'x'), .qos = 1});
+}
+
+TEST_CASE("a full disk gets room by what is delivered, with or without a restart", "[durability]") {
+  const SmallDisk disk;
+  if (!disk.mounted()) {
+    WARN("skipped: a small file system can only be mounted by root");
+    return;
+  }
+  const std::string config = durableConfig(disk.path() + "/store.db");
+  auto daemon = std::make_unique<DaemonProcess>(config);
+  leaveSession(*daemon, Version::v5, "offline", "t", 1);
+  auto publisher = std::make_unique<RawClient>(daemon->endpoint(), Version::v5);
+  publisher->connect({.clientId = "publisher"});
+  unsigned id = 0;
+  const auto publish = [&] {
+    publisher->publish({.topic = "t", .payload = std::string(2000, 'x'), .qos = 1, .id = ++id});
+    return readAck(Version::v5, publisher->receive()).reason;
+  };
+  unsigned acknowledged = 0;
+  while (id < 5000 && publish() == 0) ++acknowledged;
+  REQUIRE(id < 5000);
+  if (GENERATE(false, true)) {
+    publisher.reset();
+    daemon->signal(GENERATE(SIGTERM, SIGKILL));
+    daemon->wait();
+    daemon = std::make_unique<DaemonProcess>(config);
+    publisher = std::make_unique<RawClient>(daemon->endpoint(), Version::v5);
+    publisher->connect({.clientId = "publisher"});
+  }
+  RawClient offline{daemon->endpoint(), Version::v5};
+  CHECK(offline.connect(durable(Version::v5, "offline")).sessionPresent);
+  for (unsigned i = 0; i < acknowledged; ++i)
+    offline.expectPublishFully({.topic = "t", .payload = std::string(2000, 'x'), .qos = 1});
+  offline.settle();
+  offline.disconnect();
+  // The last ones may still be on their way out of the store.
+  unsigned refused = 0;
+  while (refused < 100 && publish() != 0) {
+    ++refused;
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }
+  CHECK(refused < 100);
+  for (int i = 0; i < 50; ++i) CHECK(publish() == 0);
+}
+
+TEST_CASE("a limit of the size of files never ends the broker by a signal", "[durability]") {
+  DaemonProcess daemon{durableConfig()};
+  leaveSession(daemon, Version::v5, "offline", "t", 1);
+  RawClient publisher{daemon.endpoint(), Version::v5};
+  publisher.connect({.clientId = "publisher"});
+  unsigned id = 0;
+  const auto publish = [&] {
+    publisher.publish({.topic = "t", .payload = std::string(20'000, 'x'), .qos = 1, .id = ++id});
+    return readAck(Version::v5, publisher.receive()).reason;
+  };
+  const rlimit little{2'000'000, RLIM_INFINITY};
+  REQUIRE(::prlimit(daemon.pid(), RLIMIT_FSIZE, &little, nullptr) == 0);
+  unsigned reason = 0;
+  while (reason == 0 && id < 1000) reason = publish();
+  // The log has met the limit, or the database.
+  CHECK((reason == 0x80 || reason == 0x97));
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == (reason == 0x80 ? 74 : 0));
+}
+
+TEST_CASE("when the store has failed, nothing is acknowledged, and the exit code says why",
+          "[durability]") {
+  const TemporaryDirectory directory;
+  DaemonProcess daemon{durableConfig(), directory.path()};
+  leaveSession(daemon, Version::v5, "offline", "t", 1);
+  RawClient publisher{daemon.endpoint(), Version::v5};
+  publisher.connect({.clientId = "publisher"});
+  const auto publish = [&](unsigned id) {
+    publisher.publish({.topic = "t", .payload = "x", .qos = 1, .id = id});
+    return readAck(Version::v5, publisher.receive()).reason;
+  };
+  CHECK(publish(1) == 0);
+  std::filesystem::remove(directory.path() / "store.db");
+  CHECK(publish(2) == 0x80);
+  CHECK(daemon.wait() == 74);
+  CHECK_THAT(daemon.log(), Catch::Contains("store.db") && Catch::Contains("moved or deleted"));
 }

@@ -29,6 +29,13 @@ level = "warning"
 [[listener]]
 bind = "127.0.0.1:1883"
 """
+STORE = """
+[pipeline]
+default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
+           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
+[middleware.sqlite_backend]
+path = "counts.db"
+"""
 # What the C library is not to choose its functions for.
 PLAIN = "-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load,-BMI2,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2"
 # Of instructions a part; of the others a part or, where they are few, so much.
@@ -81,10 +88,11 @@ def answers(first_byte, ids):
 class Scenario:
     """Publishers that send bursts to subscribers of their own topics, in step."""
 
-    def __init__(self, name, pairs, fan, burst, qos, version, rounds, full=False):
+    def __init__(self, name, pairs, fan, burst, qos, version, rounds, full=False, store=False):
         self.name, self.pairs, self.fan, self.burst = name, pairs, fan, burst
         self.qos, self.version, self.rounds = qos, version, rounds
         self.full = full  # all middlewares, as in config/bench.toml
+        self.store = store  # with sqlite_backend, which nothing of it has to be kept by
 
     def messages(self, rounds):
         return self.pairs * self.burst * rounds
@@ -140,6 +148,8 @@ SCENARIOS = [
     Scenario("pairs, QoS 1", 10, 1, 32, 1, 4, 40),
     Scenario("pairs, QoS 2", 10, 1, 32, 2, 4, 20),
     Scenario("one to 100, QoS 0", 1, 100, 16, 0, 4, 10),
+    Scenario("store, pairs, QoS 0", 10, 1, 32, 0, 4, 40, store=True),
+    Scenario("store, pairs, QoS 1", 10, 1, 32, 1, 4, 40, store=True),
     Scenario("all middlewares, pairs, QoS 0", 10, 1, 32, 0, 4, 40, full=True),
     Scenario("all middlewares, pairs, QoS 1", 10, 1, 32, 1, 4, 40, full=True),
 ]
@@ -170,7 +180,7 @@ def run(tool, broker, scenario, rounds):
 
 
 def write_config(folder, scenario, port):
-    text = BUILT_IN
+    text = BUILT_IN + (STORE if scenario.store else "")
     if scenario.full:
         with open(os.path.join(SOURCES, "config/bench.toml")) as file:
             text = file.read()

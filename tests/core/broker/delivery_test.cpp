@@ -83,7 +83,8 @@ TEST_CASE("removing by condition keeps the order and the counts", "[delivery]") 
     queue.popFront();
     queue.push(deliveryOf(Qos::atLeastOnce, std::to_string(100 + i)));
   }
-  CHECK(queue.removeIf([](const Delivery& d) { return d.qos == Qos::atMostOnce; }) == 30);
+  CHECK(queue.removeIf(0, queue.size(),
+                       [](const Delivery& d) { return d.qos == Qos::atMostOnce; }) == 30);
   CHECK(queue.qos0() == 0);
   std::size_t bytes = 0;
   int last = -1;

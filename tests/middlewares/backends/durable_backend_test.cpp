@@ -391,5 +391,127 @@ TEST_CASE("a session that expires leaves the store with all that waits for it",
   CHECK(rows.subscriptions.empty());
 }
 
+TEST_CASE("what very many messages leave behind goes in parts, and nobody waits for it",
+          "[durable_backend]") {
+  constexpr unsigned kMessages = 6000;
+  Rows rows;
+  {
+    DurableBroker broker{rows};
+    Peer subscriber = broker.joinStored(Version::v5, persistent(Version::v5, "s", 10));
+    broker.subscribeStored(subscriber, "t", 1);
+    Peer other = broker.joinStored(Version::v5, persistent(Version::v5, "other"));
+    broker.subscribeStored(other, "u", 1);
+    subscriber.reset();
+    other.reset();
+    broker.commitAll();
+    Peer publisher = join(broker, Version::v5, clean5("p"));
+    for (unsigned i = 1; i <= kMessages; ++i) {
+      publisher.send(publishPacket(Version::v5, {.topic = "t", .qos = 1, .id = i}));
+      if (i % 50 == 0) broker.commitAll();
+    }
+    said(publisher);
+    REQUIRE(rows.queue.size() == kMessages);
+    broker.advance(11s);
+    publisher.send(publishPacket(Version::v5, {.topic = "u", .qos = 1, .id = 1}));
+    broker.commit();
+    broker.commit();
+    CHECK(said(publisher) == Lines{"PUBACK #1"});
+    CHECK(rows.sessions.size() == 1);
+    CHECK(rows.queue.size() > kMessages / 2);
+    SECTION("by and by") {
+      for (int i = 0; i < 20; ++i) {
+        broker.advance(1s);
+        broker.commitAll();
+      }
+      CHECK(rows.queue.size() == 1);
+      CHECK(broker.metrics.value("queued_messages") == 1);
+    }
+    SECTION("unless the broker ends before") {}
+  }
+  DurableBroker again{rows};
+  Peer fresh = again.joinStored(Version::v5, persistent(Version::v5, "s", 10));
+  CHECK(again.logged(LogLevel::warning) == 0);
+  CHECK(again.metrics.value("queued_messages") == 1);
+  again.commitAll();
+  CHECK(rows.queue.size() == 1);
+  CHECK(receiveAll(fresh).empty());
+}
+
+TEST_CASE("very many messages that expire leave in parts, memory and store", "[durable_backend]") {
+  constexpr unsigned kMessages = 9000;
+  Rows rows;
+  DurableBroker broker{rows};
+  Peer subscriber = broker.joinStored(Version::v5, persistent(Version::v5, "s"));
+  broker.subscribeStored(subscriber, "t", 1);
+  subscriber.reset();
+  broker.commitAll();
+  Peer publisher = join(broker, Version::v5, clean5("p"));
+  for (unsigned i = 1; i <= kMessages; ++i) {
+    Publish publish{.topic = "t", .qos = 1, .id = i};
+    if (i % 3 != 0) publish.properties = {property(PropertyId::messageExpiry, 5)};
+    publisher.send(publishPacket(Version::v5, publish));
+    if (i % 50 == 0) broker.commitAll();
+  }
+  said(publisher);
+  std::int64_t most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto before = broker.metrics.value("queued_messages");
+    broker.advance(10ms);
+    most = std::max(most, before - broker.metrics.value("queued_messages"));
+    broker.commit();
+  }
+  CHECK(most > 0);
+  CHECK(most <= 4096);
+  broker.commitAll();
+  CHECK(broker.metrics.value("queued_messages") == kMessages / 3);
+  CHECK(broker.metrics.value("messages_dropped_expired") == kMessages * 2 / 3);
+  CHECK(rows.queue.size() == kMessages / 3);
+}
+
+TEST_CASE("restarts, however many, do not put off when a session or a will is due",
+          "[durable_backend]") {
+  Rows rows;
+  {
+    DurableBroker broker{rows};
+    Peer watcher = broker.joinStored(Version::v5, persistent(Version::v5, "watcher"));
+    broker.subscribeStored(watcher, "will", 1);
+    Connect connect = persistent(Version::v5, "s", 100);
+    connect.will = mqttstack::Will{"will", "gone", 1, false, {property(PropertyId::willDelay, 70)}};
+    const Peer peer = broker.joinStored(Version::v5, connect);
+  }
+  auto now = ManualClock{}.now();
+  for (int restart = 0; restart < 4; ++restart) {
+    INFO("restart " << restart);
+    DurableBroker broker{rows};
+    broker.scheduler.advance(now - broker.scheduler.now());
+    const Peer other = join(broker, Version::v5, clean5("other"));  // starts it
+    broker.commitAll();
+    broker.advance(30s);
+    broker.commitAll();
+    now = broker.scheduler.now();
+    CHECK(rows.queue.size() == (restart < 2 ? 0 : 1));  // the will, for the watcher
+    CHECK(rows.wills.size() == (restart < 2 ? 1 : 0));
+    CHECK(rows.sessions.size() == (restart < 3 ? 2 : 1));
+  }
+}
+
+TEST_CASE("nobody is told that a session is gone before that is stored", "[durable_backend]") {
+  Rows rows;
+  DurableBroker broker{rows};
+  Peer peer = broker.joinStored(Version::v5, persistent(Version::v5, "s"));
+  peer.send(disconnectPacket(Version::v5, 0, {property(PropertyId::sessionExpiry, 0)}));
+  broker.run();
+  CHECK(rows.sessions.size() == 1);
+  Peer again = dial(broker, Version::v5, clean5("s"));
+  CHECK(said(again) == Lines{});
+  broker.commitAll();
+  CHECK(rows.sessions.empty());
+  CHECK(said(again).at(0).starts_with("CONNACK 0"));
+  // From then on it costs nothing.
+  const std::size_t commits = broker.store().commits;
+  Peer third = join(broker, Version::v5, clean5("s"));
+  CHECK(broker.store().commits == commits);
+}
+
 }  // namespace
 }  // namespace mqttstack::test

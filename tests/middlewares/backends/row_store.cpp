@@ -92,6 +92,11 @@ void RowStore::apply(const Operation& operation) {
     std::erase_if(rows_.subscriptions,
                   [&](const auto& row) { return row.first.first == end->session; });
     std::erase_if(rows_.incoming, [&](const auto& row) { return row.first == end->session; });
+  } else if (const auto* leave = std::get_if<LeaveAll>(&operation)) {
+    for (auto& [key, row] : rows_.sessions)
+      if (row.disconnectedAt == 0) row.disconnectedAt = leave->at;
+    for (auto& [key, row] : rows_.wills)
+      if (row.due == 0) row.due = leave->at + row.will.delay * StoreTime{1000};
   } else if (const auto* sub = std::get_if<std::unique_ptr<PutSubscription>>(&operation)) {
     rows_.subscriptions.insert_or_assign(std::pair{(*sub)->session, (*sub)->filter}, **sub);
   } else if (const auto* unsub = std::get_if<std::unique_ptr<DropSubscription>>(&operation)) {

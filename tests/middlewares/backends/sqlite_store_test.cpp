@@ -1,6 +1,5 @@
 #include "middlewares/backends/sqlite_store.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -12,111 +11,13 @@
 #include "middlewares/backends/identity_text.hpp"
 #include "middlewares/backends/sqlite_schema.hpp"
 #include "tests/middlewares/backends/failing_vfs.hpp"
-#include "tests/middlewares/backends/row_store.hpp"
+#include "tests/middlewares/backends/store_fixture.hpp"
 
 namespace mqttstack::test {
 namespace {
 
 using broker::DeliveryState;
 using mqtt::Qos;
-
-/// A directory of its own for a database.
-class Directory {
-public:
-  Directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "store-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error{"no temporary directory"};
-    path_ = name;
-  }
-  ~Directory() { std::filesystem::remove_all(path_); }
-  std::filesystem::path database() const { return path_ / "x.db"; }
-
-private:
-  std::filesystem::path path_;
-};
-
-/// Reads a store back into rows.
-class Reading final : public StoreReader {
-public:
-  void clock(const StoreClock::Setting& stored, StoreTime latest) override {
-    clock_.emplace(clock_source_, "boot", stored, latest);
-  }
-  const StoreClock& clock() const override { return *clock_; }
-  void session(PutSession row) override { rows.sessions.emplace(row.key, std::move(row)); }
-  void subscription(PutSubscription row) override {
-    rows.subscriptions.emplace(std::pair{row.session, row.filter}, row);
-  }
-  void incoming(PutIncoming row) override { rows.incoming.insert({row.session, row.packetId}); }
-  void delivery(PutDelivery row) override { rows.queue.emplace(row.number, std::move(row)); }
-  void retained(broker::MessagePtr message) override {
-    rows.retained.emplace(message->topic(), message);
-  }
-  void will(PutWill row) override { rows.wills.emplace(row.session, std::move(row)); }
-
-  Rows rows;
-
-private:
-  ManualClock clock_source_;
-  std::optional<StoreClock> clock_;
-};
-
-struct Opened {
-  explicit Opened(const std::filesystem::path& path, const char* vfs = nullptr)
-      : store{path, Durability::sync, vfs},
-        wrong{store.open(reading, warnings)} {}
-  CommitResult commit(std::vector<Operation> operations) {
-    std::vector<StoreUnit> units{{static_cast<std::uint32_t>(operations.size())}};
-    return store.commit(operations, units);
-  }
-  Reading reading;
-  std::vector<std::string> warnings;
-  SqliteStore store;
-  std::string wrong;
-};
-
-broker::IdentityPtr someIdentity(std::string clientId = "dev\tice\\7\n") {
-  broker::IdentityFields fields;
-  fields.principal = "alice";
-  fields.clientId = std::move(clientId);
-  fields.address = "::1";
-  fields.listener = "lan";
-  fields.certificateName = "CN";
-  fields.groups = {"one", "t\\two"};
-  return broker::makeIdentity(std::move(fields));
-}
-
-broker::MessagePtr message(std::string_view topic, std::string_view payload = "x") {
-  broker::MessageFields fields;
-  fields.topic = topic;
-  fields.payload = payload;
-  fields.qos = Qos::atLeastOnce;
-  fields.author = someIdentity();
-  return broker::Message::create(std::move(fields));
-}
-
-Operation session(std::uint64_t key, std::string clientId) {
-  auto put = std::make_unique<PutSession>();
-  put->key = key;
-  put->clientId = std::move(clientId);
-  put->owner = put->identity = someIdentity();
-  put->pipeline = "default";
-  put->expiryInterval = 100;
-  put->disconnectedAt = 5;
-  return put;
-}
-
-Operation delivery(std::uint64_t number, std::uint64_t session, broker::MessagePtr message) {
-  return PutDelivery{number, session,          std::move(message),    {},
-                     0,      Qos::atLeastOnce, DeliveryState::queued, false};
-}
-
-template <class... Rest>
-std::vector<Operation> list(Operation first, Rest... rest) {
-  std::vector<Operation> all;
-  all.push_back(std::move(first));
-  (all.push_back(std::move(rest)), ...);
-  return all;
-}
 
 std::int64_t count(const std::filesystem::path& path, const std::string& table) {
   SqliteDatabase database;
@@ -158,11 +59,11 @@ TEST_CASE("the rights that credentials brought survive with the identity", "[sql
 }
 
 TEST_CASE("what was committed is there when the store is opened again", "[sqlite_store]") {
-  const Directory directory;
+  const StoreDirectory directory;
   const auto path = directory.database();
   const auto kept = message("a/b", std::string{"\0\xff payload", 10});
   {
-    Opened opened{path};
+    OpenedStore opened{path};
     REQUIRE(opened.wrong == "");
     auto subscription = std::make_unique<PutSubscription>();
     subscription->session = 1;
@@ -188,7 +89,7 @@ TEST_CASE("what was committed is there when the store is opened again", "[sqlite
                            delivery(6, 1, kept), PutRetained{kept, {}}))
               .kind == CommitResult::Kind::stored);
   }
-  Opened opened{path};
+  OpenedStore opened{path};
   REQUIRE(opened.wrong == "");
   CHECK(opened.warnings.empty());
   const Rows& rows = opened.reading.rows;
@@ -217,8 +118,8 @@ TEST_CASE("what was committed is there when the store is opened again", "[sqlite
 }
 
 TEST_CASE("a message is stored once and goes with the last row that uses it", "[sqlite_store]") {
-  const Directory directory;
-  Opened opened{directory.database()};
+  const StoreDirectory directory;
+  OpenedStore opened{directory.database()};
   const auto kept = message("t");
   opened.commit(list(session(1, "a"), session(2, "b"), delivery(1, 1, kept), delivery(2, 2, kept),
                      PutRetained{kept, {}}));
@@ -235,16 +136,16 @@ TEST_CASE("a message is stored once and goes with the last row that uses it", "[
 }
 
 TEST_CASE("a second process is kept away", "[sqlite_store]") {
-  const Directory directory;
-  const Opened first{directory.database()};
+  const StoreDirectory directory;
+  const OpenedStore first{directory.database()};
   REQUIRE(first.wrong == "");
-  const Opened second{directory.database()};
+  const OpenedStore second{directory.database()};
   CHECK_THAT(second.wrong, Catch::Contains("another process has") && Catch::Contains("x.db.lock"));
   CHECK(SqliteStore::examine(directory.database()) == "");
 }
 
 TEST_CASE("files that are no store of ours are refused", "[sqlite_store]") {
-  const Directory directory;
+  const StoreDirectory directory;
   const auto path = directory.database();
   SqliteDatabase database;
   SECTION("of another program") {
@@ -253,7 +154,7 @@ TEST_CASE("files that are no store of ours are refused", "[sqlite_store]") {
     database.execute("CREATE TABLE other(a)");
   }
   SECTION("of a newer version") {
-    { const Opened made{path}; }
+    { const OpenedStore made{path}; }
     REQUIRE(database.open(path.string()) == SQLITE_OK);
     database.execute("PRAGMA user_version = 99");
   }
@@ -261,23 +162,23 @@ TEST_CASE("files that are no store of ours are refused", "[sqlite_store]") {
   database = {};
   const std::string examined = SqliteStore::examine(path);
   CHECK_THAT(examined, Catch::Contains(path.string()));
-  const Opened opened{path};
+  const OpenedStore opened{path};
   CHECK(opened.wrong == examined);
 }
 
 TEST_CASE("killed while the tables were made, it makes them the next time", "[sqlite_store]") {
-  const Directory directory;
+  const StoreDirectory directory;
   std::ofstream{directory.database()};  // nothing was committed yet
   CHECK(SqliteStore::examine(directory.database()) == "");
-  const Opened opened{directory.database()};
+  const OpenedStore opened{directory.database()};
   CHECK(opened.wrong == "");
 }
 
 TEST_CASE("a damaged file is refused or read in part, and never believed", "[sqlite_store]") {
-  const Directory directory;
+  const StoreDirectory directory;
   const auto path = directory.database();
   {
-    Opened opened{path};
+    OpenedStore opened{path};
     for (std::uint64_t i = 1; i <= 200; ++i)
       opened.commit(list(session(i, fmt::format("client{}", i)),
                          delivery(i, i, message("t", std::string(i * 5, 'x')))));
@@ -300,7 +201,7 @@ TEST_CASE("a damaged file is refused or read in part, and never believed", "[sql
     std::filesystem::permissions(
         path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     const std::string examined = SqliteStore::examine(path);
-    Opened opened{path};
+    OpenedStore opened{path};
     refused += !opened.wrong.empty();
     told += !examined.empty();
     if (!opened.wrong.empty()) CHECK_THAT(opened.wrong, Catch::Contains(path.string()));
@@ -319,11 +220,11 @@ TEST_CASE("a write that fails breaks the store, whichever write it is", "[sqlite
   FailingVfs vfs;
   std::size_t broken = 0;
   for (int nth = 1; nth <= 12; ++nth) {
-    const Directory directory;
+    const StoreDirectory directory;
     std::size_t stored = 0;
     bool gone = false;
     {
-      Opened opened{directory.database(), vfs.name()};
+      OpenedStore opened{directory.database(), vfs.name()};
       REQUIRE(opened.wrong == "");
       vfs.failAt(fault, nth);
       for (std::uint64_t i = 1; i <= 20 && !gone; ++i) {
@@ -337,7 +238,7 @@ TEST_CASE("a write that fails breaks the store, whichever write it is", "[sqlite
       vfs.failAt(fault, 0);
     }
     broken += gone;
-    Opened again{directory.database()};
+    OpenedStore again{directory.database()};
     INFO("fault " << static_cast<int>(fault) << " at " << nth);
     REQUIRE(again.wrong == "");
     CHECK(again.reading.rows.queue.size() >= stored);
@@ -348,8 +249,8 @@ TEST_CASE("a write that fails breaks the store, whichever write it is", "[sqlite
 TEST_CASE("a full disk refuses what it has no room for, and has room again later",
           "[sqlite_store]") {
   FailingVfs vfs;
-  const Directory directory;
-  Opened opened{directory.database(), vfs.name()};
+  const StoreDirectory directory;
+  OpenedStore opened{directory.database(), vfs.name()};
   REQUIRE(opened.wrong == "");
   opened.commit(list(session(1, "s"), delivery(1, 1, message("t"))));
   vfs.limitFiles(true);
@@ -380,9 +281,9 @@ TEST_CASE("a full disk refuses what it has no room for, and has room again later
 }
 
 TEST_CASE("the file shrinks when there is less in it", "[sqlite_store]") {
-  const Directory directory;
+  const StoreDirectory directory;
   const auto path = directory.database();
-  Opened opened{path};
+  OpenedStore opened{path};
   std::vector<std::uint64_t> numbers;
   opened.commit(list(session(1, "s")));
   for (std::uint64_t i = 1; i <= 40; ++i) {
@@ -400,8 +301,8 @@ TEST_CASE("the file shrinks when there is less in it", "[sqlite_store]") {
 }
 
 TEST_CASE("nobody but its owner may read the file", "[sqlite_store]") {
-  const Directory directory;
-  const Opened opened{directory.database()};
+  const StoreDirectory directory;
+  const OpenedStore opened{directory.database()};
   for (const char* suffix : {"", "-wal", ".lock"}) {
     const auto mode = std::filesystem::status(directory.database().string() + suffix).permissions();
     CHECK((static_cast<unsigned>(mode) & 077U) == 0);
