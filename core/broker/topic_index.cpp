@@ -86,11 +86,12 @@ std::span<TopicFilter* const> TopicIndex::findFilters(std::string_view topic) {
   matched_.clear();
   const std::uint64_t hash = hash_(topic);
   if (trie_.filters() != 0) {
-    if (trie_.filters() < kCacheFromFilters) {
-      trie_.match(topic, matched_);
-    } else if (!cache_.find(topic, hash, hash_, matched_)) {
-      trie_.match(topic, matched_);
-      cache_.offer(topic, hash, hash_, matched_);
+    const bool cached = trie_.filters() >= kCacheFromFilters;
+    if (!cached || !cache_.find(topic, hash, hash_, matched_)) {
+      if (!trie_.match(topic, matched_)) [[unlikely]]
+        ++matchesCut_;
+      else if (cached)
+        cache_.offer(topic, hash, hash_, matched_);
     }
   }
   if (const auto place = filters_.find(Key{hash, topic}); place != filters_.end())

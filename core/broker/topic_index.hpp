@@ -79,8 +79,9 @@ public:
   /// one, and for each shared group one member. Groups take turns among their
   /// connected members; if none is connected, among those whose session outlives
   /// its connection; a group with neither gives no match. Not const because of
-  /// the turns. REQUIRES: mqtt::isValidTopicName(topic), and `visit` does not
-  /// change subscriptions. [v5:4.8.2-4] [v5:4.7.2-1]
+  /// the turns. The work for one topic is bounded, see matchesCut(). REQUIRES:
+  /// mqtt::isValidTopicName(topic), and `visit` does not change subscriptions. [v5:4.8.2-4]
+  /// [v5:4.7.2-1]
   template <class Visitor>
   void match(std::string_view topic, Visitor&& visit) {
     for (TopicFilter* const filter : findFilters(topic)) {
@@ -111,6 +112,10 @@ public:
   /// To be called when a session has been attached to a connection: groups that
   /// it is a member of go on to reckon with it.
   static void sessionConnected(Session& session) noexcept;
+
+  /// How many times match() has stopped at WildcardTrie::kMaxVisits, and may have
+  /// left some out.
+  std::uint64_t matchesCut() const noexcept { return matchesCut_; }
 
   /// All subscriptions, shared ones included.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
@@ -172,6 +177,7 @@ private:
   WildcardTrie trie_;
   MatchCache cache_;
   std::vector<TopicFilter*> matched_;  // scratch of findFilters()
+  std::uint64_t matchesCut_ = 0;
   std::size_t subscriptions_ = 0;
   std::size_t shared_ = 0;
   std::size_t groups_ = 0;

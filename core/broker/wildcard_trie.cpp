@@ -107,8 +107,8 @@ void WildcardTrie::pruneFrom(std::uint32_t node) noexcept {
   }
 }
 
-void WildcardTrie::match(std::string_view topic, std::vector<TopicFilter*>& matched) {
-  if (filters_ == 0) return;
+bool WildcardTrie::match(std::string_view topic, std::vector<TopicFilter*>& matched) {
+  if (filters_ == 0) return true;
   topicLevels_.clear();
   std::string_view rest = topic;
   for (bool more = true; more;) topicLevels_.push_back({takeLevel(rest, more), kUnresolved});
@@ -116,11 +116,16 @@ void WildcardTrie::match(std::string_view topic, std::vector<TopicFilter*>& matc
   // [v311:4.7.2-1] [v5:4.7.2-1]
   const bool hidden = topic.front() == '$';
   const auto depths = static_cast<std::uint32_t>(topicLevels_.size());
+  std::uint32_t visits = 0;
   branches_.push_back({0, 0});
   while (!branches_.empty()) {
     auto [at, depth] = branches_.back();
     branches_.pop_back();
     while (true) {
+      if (++visits > kMaxVisits) [[unlikely]] {
+        branches_.clear();
+        return false;
+      }
       const Node& node = nodes_[at];
       const bool wildcards = at != 0 || !hidden;
       if (node.hash != nullptr && wildcards) matched.push_back(node.hash);
@@ -138,6 +143,7 @@ void WildcardTrie::match(std::string_view topic, std::vector<TopicFilter*>& matc
       ++depth;
     }
   }
+  return true;
 }
 
 std::uint32_t WildcardTrie::levelId(std::string_view text) const noexcept {

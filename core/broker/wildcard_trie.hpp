@@ -31,9 +31,13 @@ public:
   /// Takes it out again.
   void erase(TopicFilter& filter) noexcept;
 
+  /// Nodes that match() looks at for one topic.
+  static constexpr std::uint32_t kMaxVisits = 100'000;
+
   /// Appends the filters that match the topic. Visits each node at most once,
-  /// whatever the topic.
-  void match(std::string_view topic, std::vector<TopicFilter*>& matched);
+  /// whatever the topic, and no more than kMaxVisits of them: false if it had to
+  /// stop there, and what is appended may not be all.
+  [[nodiscard]] bool match(std::string_view topic, std::vector<TopicFilter*>& matched);
 
   std::size_t filters() const noexcept { return filters_; }
   /// Nodes in use, the root not counted; 0 when no filter is left.

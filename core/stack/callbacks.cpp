@@ -22,6 +22,8 @@ std::string_view toString(DropReason reason) noexcept {
       return "session ended";
     case DropReason::notStored:
       return "not stored";
+    case DropReason::memoryLimit:
+      return "memory limit";
   }
   return "unknown";
 }

@@ -448,11 +448,12 @@ enum class DropReason : std::uint8_t {
   notAuthorized,
   expired,
   sessionEnded,
-  notStored,  ///< a durable store had no room, and the publisher was told
+  notStored,    ///< a durable store had no room, and the publisher was told
+  memoryLimit,  ///< all that waits, and is retained, takes what it may
 };
 
 std::string_view toString(DropReason reason) noexcept;
-inline constexpr std::size_t kDropReasons = 8;
+inline constexpr std::size_t kDropReasons = 9;
 
 /// A message that has waited for a session, in its queue or since an earlier
 /// connection, is about to be sent: may it still be? Executed by

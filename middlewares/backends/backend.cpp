@@ -30,6 +30,8 @@ Backend::Backend(Setup& setup, const BackendLimits& limits)
       sessionCount_{setup.metrics.counter("sessions", "sessions kept, connected or not")},
       drops_{setup.metrics},
       limits_{limits},
+      sessionsRefused_{setup.metrics.counter(
+          "sessions_refused", "new sessions to be kept that there was no memory for")},
       subscriptionCount_{setup.metrics.counter("subscriptions", "subscriptions of all sessions")},
       subscriptionsRefused_{setup.metrics.counter("subscriptions_refused",
                                                   "subscriptions beyond what a session may have")},
@@ -39,7 +41,11 @@ Backend::Backend(Setup& setup, const BackendLimits& limits)
       queuedCount_{setup.metrics.counter("queued_messages", "messages that wait for sessions")},
       queuedBytes_{
           setup.metrics.counter("queued_bytes", "memory of the messages that wait for sessions")},
-      fanOut_{setup.scheduler, setup.loop} {}
+      memory_{setup.metrics, log(), limits.memoryLimit},
+      matchesCut_{setup.metrics.counter(
+          "matches_cut", "messages for which not all wildcard filters were looked through")},
+      fanOut_{setup.scheduler, setup.loop, [this](const RelayMessage& relay) { matchCut(relay); }} {
+}
 
 Backend::~Backend() { Backend::stop(); }
 
@@ -49,6 +55,7 @@ void Backend::stop() {
   swept_.clear();
   remains_.clear();
   retained_.clear();
+  countRetained();
 }
 
 // Sessions.
@@ -60,6 +67,10 @@ Flow Backend::on(OpenSession& open, Next next, Done) {
     log().warning("{} asked for the session of user \"{}\", and was refused", client.describe(),
                   mqtt::printable(session->owner()->principal()));
     return next(ReasonCode::clientIdentifierNotValid);
+  }
+  if (open.expiryInterval != 0 && !(session && session->persistent()) && memory_.exhausted()) {
+    sessionsRefused_.add();
+    return next(ReasonCode::quotaExceeded);
   }
   if (session && session->connected()) {  // [v5:3.1.4-3] [v311:3.1.4-2]
     Client& old = *session->client();
@@ -212,12 +223,25 @@ Flow Backend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 
 Flow Backend::on(RelayMessage& relay, Next next, Done) { return relayInSlices(relay, next); }
 
+void Backend::matchCut(const RelayMessage& relay) {
+  matchesCut_.add();
+  if (!cutLines_.admits(scheduler().now(), log())) return;
+  const broker::IdentityPtr& author = relay.message->author();
+  log().warning(
+      "a message for \"{}\" from {} may not have reached all its subscribers: more than {} levels "
+      "of filters with wildcards match the topic; see who subscribes to so many of them",
+      mqtt::printable(relay.message->topic()),
+      relay.client ? relay.client->describe()
+      : author     ? '"' + mqtt::printable(author->clientId()) + '"'
+                   : std::string{"the broker"},
+      broker::WildcardTrie::kMaxVisits);
+}
+
 Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {
   broker::Session& session = store.session;
-  if (const std::size_t bytes = store.delivery.bytes();
-      !fits(session, bytes) && !makeRoom(session, bytes)) {
+  if (const auto reason = makeRoom(session, store.delivery.bytes())) {
     if (limits_.overflow == Overflow::reject) fanOut_.reject();
-    store.reason = DropReason::queueFull;
+    store.reason = *reason;
     return next();
   }
   if (session.durable()) queued(session, store.delivery);
@@ -226,30 +250,37 @@ Flow Backend::on(StoreOfflineMessage& store, SyncNext next, Done) {
   return next();
 }
 
-bool Backend::fits(const broker::Session& session, std::size_t bytes) const noexcept {
+/// What is in the way of so many bytes more for the session, if anything is.
+std::optional<DropReason> Backend::obstacle(const broker::Session& session,
+                                            std::size_t bytes) const noexcept {
   const broker::DeliveryQueue* queue = session.queueIfAny();
   const auto all = static_cast<std::uint64_t>(queuedCount_.value);
   const auto allBytes = static_cast<std::uint64_t>(queuedBytes_.value);
-  return (queue ? queue->size() : 0) < limits_.maxQueuedMessages &&
-         (queue ? queue->bytes() : 0) + bytes <= limits_.maxQueuedBytes.count &&
-         all < limits_.maxAllQueuedMessages && allBytes + bytes <= limits_.maxAllQueuedBytes.count;
+  const bool mayQueue = (queue ? queue->size() : 0) < limits_.maxQueuedMessages &&
+                        (queue ? queue->bytes() : 0) + bytes <= limits_.maxQueuedBytes.count &&
+                        all < limits_.maxAllQueuedMessages &&
+                        allBytes + bytes <= limits_.maxAllQueuedBytes.count;
+  if (!mayQueue) return DropReason::queueFull;
+  if (!memory_.fits(bytes)) return DropReason::memoryLimit;
+  return std::nullopt;
 }
 
-/// Drops what the policy allows of what waits for the session, QoS 0 first. False
-/// if that is not enough; then it drops none but QoS 0.
-bool Backend::makeRoom(broker::Session& session, std::size_t bytes) {
-  broker::DeliveryQueue& queue = session.queue();
-  while (!fits(session, bytes)) {
+/// Drops what the policy allows of what waits for the session, QoS 0 first. If
+/// that is not enough, returns why; then it drops none but QoS 0.
+std::optional<DropReason> Backend::makeRoom(broker::Session& session, std::size_t bytes) {
+  std::optional<DropReason> reason;
+  while ((reason = obstacle(session, bytes))) {
+    if (*reason == DropReason::memoryLimit) memory_.refused();
+    if (session.queueEmpty()) break;
+    broker::DeliveryQueue& queue = session.queue();
     std::optional<broker::Delivery> dropped = queue.dropNewestQos0();
     if (!dropped) {
-      if (limits_.overflow != Overflow::dropOldest || queue.empty() ||
-          bytes > limits_.maxQueuedBytes.count)
-        return false;
+      if (limits_.overflow != Overflow::dropOldest || bytes > limits_.maxQueuedBytes.count) break;
       dropped = queue.popFront();
     }
-    drop(session, *dropped, DropReason::queueFull);
+    drop(session, *dropped, *reason);
   }
-  return true;
+  return reason;
 }
 
 /// A delivery has been taken off the queue, and nobody gets it.
@@ -270,9 +301,10 @@ void Backend::add(broker::Session& session, broker::Delivery delivery) {
   session.queue().push(std::move(delivery));
 }
 
-void Backend::uncount(std::size_t messages, std::size_t bytes) noexcept {
+void Backend::uncount(std::size_t messages, std::size_t bytes) {
   queuedCount_.add(-static_cast<std::int64_t>(messages));
   queuedBytes_.add(-static_cast<std::int64_t>(bytes));
+  memory_.freed();
 }
 
 void Backend::restore(broker::Session& session, broker::Delivery delivery) {
@@ -314,11 +346,6 @@ Flow Backend::on(StoreRetainedMessage& store, SyncNext next, Done) {
   const broker::Message& message = *store.message;
   if (!mayRetain(message)) {
     retainedRefused_.add();
-    if (!std::exchange(retainedFullTold_, true))
-      log().warning(
-          "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "
-          "already; raise max_retained_messages or max_retained_bytes",
-          mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
     return next(ReasonCode::quotaExceeded);
   }
   retained_.store(store.message);
@@ -327,15 +354,26 @@ Flow Backend::on(StoreRetainedMessage& store, SyncNext next, Done) {
   return next();
 }
 
-/// Whether the limits allow it. What takes the place of another message counts
-/// for what it is larger.
-bool Backend::mayRetain(const broker::Message& message) const {
+/// Whether the limits allow it; if not, the operator is told. What takes the place
+/// of another message counts for what it is larger.
+bool Backend::mayRetain(const broker::Message& message) {
   if (message.payload().empty()) return true;
   const broker::MessagePtr former = retained_.find(message.topic(), scheduler().now());
-  if (!former && retained_.size() >= limits_.maxRetainedMessages) return false;
   const std::size_t freed = former ? former->footprint() : 0;
-  return message.footprint() <= freed ||
-         retained_.bytes() - freed + message.footprint() <= limits_.maxRetainedBytes.count;
+  if (message.footprint() <= freed) return true;
+  const std::size_t growth = message.footprint() - freed;
+  if ((!former && retained_.size() >= limits_.maxRetainedMessages) ||
+      retained_.bytes() + growth > limits_.maxRetainedBytes.count) {
+    if (!std::exchange(retainedFullTold_, true))
+      log().warning(
+          "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "
+          "already; raise max_retained_messages or max_retained_bytes",
+          mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
+    return false;
+  }
+  if (memory_.fits(growth)) return true;
+  memory_.refused();
+  return false;
 }
 
 Flow Backend::on(LookupRetainedMessages& lookup, SyncNext next, Done) {
@@ -399,8 +437,10 @@ void Backend::sweepSlice(broker::Session& session, std::size_t count) {
   for (const broker::Delivery& delivery : dropped) drop(session, delivery, DropReason::expired);
 }
 
-void Backend::countRetained() noexcept {
+void Backend::countRetained() {
   retainedCount_.value = static_cast<std::int64_t>(retained_.size());
+  memory_.setRetained(retained_.bytes());
+  memory_.freed();
 }
 
 }  // namespace mqttstack

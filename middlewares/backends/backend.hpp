@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string_view>
 
 #include "core/broker/retained_tree.hpp"
@@ -13,9 +14,11 @@
 #include "core/stack/drops.hpp"
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
+#include "core/util/line_limit.hpp"
 #include "core/util/metrics.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "middlewares/backends/fan_out.hpp"
+#include "middlewares/backends/memory_budget.hpp"
 
 namespace mqttstack {
 
@@ -32,6 +35,7 @@ struct BackendLimits {
   Overflow overflow = Overflow::reject;
   std::uint32_t maxRetainedMessages = 1'000'000;
   ByteCount maxRetainedBytes{256 * 1024 * 1024};
+  ByteCount memoryLimit{};
   std::uint32_t maxSubscriptions = 1000;
 
   /// `Options` is this or has this as its base.
@@ -112,7 +116,7 @@ protected:
   /// Takes the delivery with that number in the store off the queue, if it is there.
   void dropQueued(broker::Session& session, std::uint64_t number, DropReason reason);
   void subscribed(std::int64_t change) { subscriptionCount_.add(change); }
-  void countRetained() noexcept;
+  void countRetained();
   /// Retained messages were brought back: some may expire.
   void planSweep();
 
@@ -123,26 +127,32 @@ protected:
   Drops drops_;
 
 private:
-  bool fits(const broker::Session& session, std::size_t bytes) const noexcept;
-  bool makeRoom(broker::Session& session, std::size_t bytes);
+  std::optional<DropReason> obstacle(const broker::Session& session,
+                                     std::size_t bytes) const noexcept;
+  std::optional<DropReason> makeRoom(broker::Session& session, std::size_t bytes);
   void drop(broker::Session& session, const broker::Delivery& delivery, DropReason reason);
   void add(broker::Session& session, broker::Delivery delivery);
-  void uncount(std::size_t messages, std::size_t bytes) noexcept;
+  void uncount(std::size_t messages, std::size_t bytes);
   void endExpired();
   void sweep();
   bool sweepQueues();
+  bool mayRetain(const broker::Message& message);
+  void matchCut(const RelayMessage& relay);
   void sweepSlice(broker::Session& session, std::size_t count);
   void discard(broker::Session& session, std::size_t count);
   void discardRemains();
-  bool mayRetain(const broker::Message& message) const;
 
   BackendLimits limits_;
+  Metric& sessionsRefused_;
   Metric& subscriptionCount_;
   Metric& subscriptionsRefused_;
   Metric& retainedCount_;
   Metric& retainedRefused_;
   Metric& queuedCount_;
   Metric& queuedBytes_;
+  MemoryBudget memory_;
+  Metric& matchesCut_;
+  LineLimit cutLines_{"messages with too many wildcards to look through"};
   bool retainedFullTold_ = false;
 
   FanOut fanOut_;
@@ -184,6 +194,12 @@ void BackendLimits::declare(OptionTable<Options>& table) {
       "How many retained messages there are at most; more are refused.");
   add("max_retained_bytes", &BackendLimits::maxRetainedBytes,
       "How much memory retained messages take at most.");
+  add("memory_limit", &BackendLimits::memoryLimit,
+      "How much memory queued and retained messages take together at most, counted as for "
+      "max_all_queued_bytes and max_retained_bytes. Beyond it messages are refused as beyond "
+      "those, and so are clients that want a session to be kept and have none yet (MQTT 5: reason "
+      "0x97). 0: half of the machine's memory, or half of what its cgroup allows the broker if "
+      "that is less.");
 }
 
 }  // namespace mqttstack

@@ -25,7 +25,10 @@ struct FanOut::Rest {
   Stack& home;
 };
 
-FanOut::FanOut(const Clock& clock, LoopExecutor& loop) : clock_{clock}, loop_{loop} {}
+FanOut::FanOut(const Clock& clock, LoopExecutor& loop, std::function<void(const RelayMessage&)> cut)
+    : clock_{clock},
+      loop_{loop},
+      cut_{std::move(cut)} {}
 
 FanOut::~FanOut() = default;
 
@@ -37,9 +40,19 @@ broker::Recipients& FanOut::takeList() {
   return *recipients_[depth_++];
 }
 
+std::span<const broker::Recipient> FanOut::collect(broker::TopicIndex& index,
+                                                   const RelayMessage& relay,
+                                                   broker::Recipients& recipients) {
+  const std::uint64_t cutBefore = index.matchesCut();
+  const std::span<const broker::Recipient> all = recipients.collect(index, *relay.message);
+  if (index.matchesCut() != cutBefore) [[unlikely]]
+    cut_(relay);
+  return all;
+}
+
 Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home, Next next) {
   broker::Recipients& recipients = takeList();
-  const std::span<const broker::Recipient> all = recipients.collect(index, *relay.message);
+  const std::span<const broker::Recipient> all = collect(index, relay, recipients);
   std::size_t position = 0;
   const bool finished = deliverSlice(relay, all, position, home, kLookEvery);
   --depth_;
@@ -61,7 +74,7 @@ Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home
 bool FanOut::deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& home) {
   broker::Recipients& recipients = takeList();
   std::size_t position = 0;
-  deliverSlice(relay, recipients.collect(index, *relay.message), position, home, SIZE_MAX);
+  deliverSlice(relay, collect(index, relay, recipients), position, home, SIZE_MAX);
   --depth_;
   recipients.clear();
   return !tellPublisher(relay);

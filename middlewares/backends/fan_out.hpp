@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,7 +20,9 @@ namespace mqttstack {
 /// wait meanwhile, so that no subscriber gets them out of order.
 class FanOut {
 public:
-  FanOut(const Clock& clock, LoopExecutor& loop);
+  /// `cut` is called with each message for which finding its receivers took so long
+  /// that not all of them may have been found: broker::TopicIndex::matchesCut().
+  FanOut(const Clock& clock, LoopExecutor& loop, std::function<void(const RelayMessage&)> cut);
   FanOut(const FanOut&) = delete;
   FanOut& operator=(const FanOut&) = delete;
   ~FanOut();
@@ -45,12 +48,15 @@ private:
 
   void goOn(const std::shared_ptr<Rest>& rest);
   broker::Recipients& takeList();
+  std::span<const broker::Recipient> collect(broker::TopicIndex& index, const RelayMessage& relay,
+                                             broker::Recipients& recipients);
   bool deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
                     std::size_t& position, Stack& home, std::size_t lookEvery);
   static bool tellPublisher(RelayMessage& relay);
 
   const Clock& clock_;
   LoopExecutor& loop_;
+  std::function<void(const RelayMessage&)> cut_;
   // A delivery may lead to another message, so each relay within a relay has a
   // list of its own.
   std::vector<std::unique_ptr<broker::Recipients>> recipients_;  // by depth

@@ -162,6 +162,60 @@ TEST_CASE("subscriptions beyond a session's share are refused, those that it has
   client.expectSuback(2, {0});
 }
 
+TEST_CASE("at the memory limit messages and new kept sessions are refused until there is room",
+          "[limits]") {
+  const auto backend = GENERATE(as<std::string>{}, "memory_backend", "sqlite_backend");
+  const auto version = GENERATE(Version::v311, Version::v5);
+  CAPTURE(backend);
+  const TemporaryDirectory directory;
+  const DaemonProcess daemon(
+      configWith("",
+                 "[log]\nlevel = \"info\"\n[pipeline]\ndefault = [\"connection\", "
+                 "\"keep_alive\", \"last_will\", \"" +
+                     backend +
+                     "\", \"session_manager\", \"subscription_manager\", \"retain_manager\", "
+                     "\"inbound_manager\", \"outbound_manager\"]\n[middleware." +
+                     backend + "]\nmemory_limit = \"64KiB\"\n" +
+                     (backend == "sqlite_backend" ? "path = \"store.db\"\n" : "")),
+      directory.path());
+  {
+    RawClient away(daemon.endpoint(), version);
+    away.connect(durable(version, "away"));
+    away.subscribe({{"t", 1}});
+    away.disconnect();
+  }
+  RawClient publisher(daemon.endpoint(), Version::v5);
+  publisher.connect({.clientId = "publisher"});
+  const Publish message{.topic = "t", .payload = Bytes(10'000, 'x'), .qos = 1, .id = 1};
+  for (int i = 0; i < 10; ++i) {
+    publisher.publish(message);
+    publisher.expectAck(kPuback, 1, i < 6 ? 0 : 0x97);
+  }
+  Publish retained = message;
+  retained.topic = "r";
+  retained.retain = true;
+  publisher.publish(retained);
+  publisher.expectAck(kPuback, 1, 0x97);
+  CHECK(daemon.logs("the memory_limit of 65536 bytes is reached"));
+  {
+    RawClient fresh(daemon.endpoint(), version);
+    fresh.send(connectPacket(version, durable(version, "new")));
+    fresh.expectRefused(3, 0x97);
+    RawClient passing(daemon.endpoint(), version);
+    passing.connect({.clientId = "passing"});
+  }
+  RawClient back(daemon.endpoint(), version);
+  back.connect(durable(version, "away"));
+  for (int i = 0; i < 6; ++i)
+    back.expectPublishFully({.topic = "t", .payload = message.payload, .qos = 1});
+  back.settle();
+  CHECK(daemon.logs("there is room again below the memory_limit"));
+  RawClient fresh(daemon.endpoint(), version);
+  fresh.connect(durable(version, "new"));
+  publisher.publish(retained);
+  publisher.expectAck(kPuback, 1, 0);
+}
+
 TEST_CASE("filters beyond what one SUBSCRIBE may hold are refused", "[limits]") {
   const auto version = GENERATE(Version::v311, Version::v5);
   const DaemonProcess daemon(plainConfig("[middleware.subscription_manager]\nmax_filters = 2\n"));

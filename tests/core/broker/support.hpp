@@ -50,6 +50,22 @@ inline mqtt::SubscriptionOptions options(mqtt::Qos qos) {
   return result;
 }
 
+/// One of 1024 filters with 128 levels that match hostileTopic(), and share no node
+/// but those of their first ten levels: about 120,000 nodes together.
+inline std::string hostileFilter(std::size_t number) {
+  std::string filter;
+  for (int level = 0; level < 128; ++level) {
+    if (level > 0) filter += '/';
+    filter += level < 10 && (number >> level & 1U) != 0 ? "a" : "+";
+  }
+  return filter;
+}
+inline std::string hostileTopic() {
+  std::string topic = "a";
+  for (int level = 1; level < 128; ++level) topic += "/a";
+  return topic;
+}
+
 /// Random topics and filters over a tiny alphabet, so that they often meet.
 class TopicMaker {
 public:

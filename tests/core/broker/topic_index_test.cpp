@@ -390,3 +390,23 @@ TEST_CASE("the index agrees with the plain definition under random changes", "[t
   CHECK(index.filters() == 0);
   CHECK(index.wildcardFilters() == 0);
 }
+
+TEST_CASE("a match that was cut is counted, and not remembered as if it were whole",
+          "[topic_index]") {
+  TopicIndex index{1};
+  Subscriber1 exact{index, "exact"};
+  exact.to(hostileTopic());
+  Subscriber1 hostile{index, "hostile"};
+  for (std::size_t i = 0; i < 1024; ++i) hostile.to(hostileFilter(i));
+  const std::string topic = hostileTopic();
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    const Ids ids = receivers(index, topic);
+    CHECK(index.matchesCut() == i);
+    CHECK(ids.front() == "exact");  // found in the table, whatever the trie costs
+    CHECK(ids.size() > 512);
+    CHECK(ids.size() < 1025);
+  }
+  for (std::size_t i = 0; i < 512; ++i) hostile.notTo(hostileFilter(i));
+  for (int i = 0; i < 4; ++i) CHECK(receivers(index, topic).size() == 513);
+  CHECK(index.matchesCut() == 4);
+}

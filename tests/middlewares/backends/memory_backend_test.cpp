@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/core/broker/support.hpp"
 #include "tests/middlewares/protocol_broker.hpp"
 
 namespace mqttstack::test {
@@ -165,6 +166,31 @@ TEST_CASE("what waits for all sessions together is limited, too", "[memory_backe
   CHECK(waiting <= (bySize ? 11 : 9));
   CHECK(waiting >= 8);
   CHECK(broker.metrics.value("messages_dropped_queue_full") == 30 - waiting);
+}
+
+TEST_CASE("a topic with too many wildcards to look through reaches some, and the operator is told",
+          "[memory_backend]") {
+  ProtocolBroker broker{{.backend = {.maxSubscriptions = 2000}}};
+  Peer hostile = join(broker, Version::v5, "hostile");
+  for (std::size_t i = 0; i < 1024; ++i) subscribe(hostile, broker::test::hostileFilter(i));
+  Peer exact = join(broker, Version::v5, "exact");
+  const std::string topic = broker::test::hostileTopic();
+  subscribe(exact, topic);
+  Peer publisher = join(broker, Version::v5, "the publisher");
+  for (int i = 1; i <= 4; ++i) {
+    publish(publisher, {.topic = topic, .payload = "x"});
+    CHECK(broker.metrics.value("matches_cut") == i);
+    CHECK(said(hostile).size() == 1);
+    CHECK(said(exact).size() == 1);
+  }
+  CHECK(broker.logged(LogLevel::warning) == 4);
+  CHECK(broker.log.back().text.find("a message for \"a/a/a/") != std::string::npos);
+  CHECK(broker.log.back().text.find("\"the publisher\"") != std::string::npos);
+  for (int i = 0; i < 20; ++i) publish(publisher, {.topic = topic, .payload = "x"});
+  CHECK(broker.metrics.value("matches_cut") == 24);
+  CHECK(broker.logged(LogLevel::warning) == 10);  // as many a second as may be
+  publish(publisher, {.topic = "a/a", .payload = "x"});
+  CHECK(broker.metrics.value("matches_cut") == 24);
 }
 
 TEST_CASE("messages that expire while they wait are removed also if nobody comes for them",
