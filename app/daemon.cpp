@@ -98,7 +98,7 @@ ExitCode Daemon::run() {
   fileWatch_.start();
   if (!gaveUp_) io_.run();
   fileWatch_.stop();
-  if (!gaveUp_) sayGoodbye();
+  gaveUp_ ? dropClients() : sayGoodbye();
   heartbeat_.stop();
   if (!atOnce_) manager_.extendTimeout(kStepTime, "stopping the middlewares");
   stopMiddlewares();
@@ -322,6 +322,12 @@ std::string Daemon::reloadTls(std::size_t index) {
   }
   return fmt::format("listener \"{}\" goes on with the TLS files it has: {}",
                      mqtt::printable(plans_[index]->policy.name), context.error());
+}
+
+/// Nobody is waited for.
+void Daemon::dropClients() {
+  listeners_.clear();
+  clients_.forEachClient([](Client& client) { client.closeSilently(); });
 }
 
 /// Tells the clients that the server shuts down, and runs the loop until they

@@ -91,6 +91,7 @@ private:
   Metric& refusals(net::Refusal refusal);
   void watchFiles();
   std::string reloadTls(std::size_t index);
+  void dropClients();
   void sayGoodbye();
   void giveUp();
 
