@@ -29,6 +29,9 @@ CROWD = "idle --hold 0.4 "
 FILTERS = "filters -N100000 --form plus -W 0.3 -d 1.2 -S100 -P10"
 RETAINED = "retained -N100000 -w1000"
 OFFLINE = "offline -N50000 -w1000"
+HEALTH = "health -d 1.5 --connecting 300 --while "
+PING = dict(figure="latency_us/max", unit="µs, longest wait for a ping's answer", aim=50_000,
+            contestants=("mosquitto", "mqtt-stackd"))
 STORES = ("mosquitto", "mqtt-stackd")  # with limits so high that all of it is kept
 
 ROWS = [
@@ -66,4 +69,10 @@ ROWS = [
         contestants=STORES),
     Row("queued-rss", "memory of a queued message, 64 bytes", OFFLINE, figure="rss_per_message",
         unit="bytes of RSS", aim=160, contestants=STORES),
+    Row("storm", "while 300 at a time connect and leave", HEALTH + "connects", **PING),
+    Row("churn", "while 100 subscribe and unsubscribe among 50,000 filters",
+        HEALTH + "churn -N100 --filters 50000", **PING),
+    Row("broadcast", "while each message goes to 5,000", HEALTH + "broadcast -N5000", **PING),
+    Row("unread", "while 10 clients ask for 100,000 retained messages and don't read",
+        HEALTH + "unread -N10 --stored 100000 -w1000", **PING),
 ]

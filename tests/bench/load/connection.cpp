@@ -156,6 +156,7 @@ bool Connection::onPacket(PacketType type, std::string_view body) {
       break;
     case PacketType::puback:
     case PacketType::pubcomp:
+    case PacketType::unsuback:
     case PacketType::pingresp:
       watcher_.answered(*this, type);
       break;
@@ -251,8 +252,18 @@ void Connection::wrote(std::size_t bytes) noexcept {
 void Connection::awaitRoom(bool wanted) {
   if (waitsForRoom_ == wanted) return;
   waitsForRoom_ = wanted;
+  watchSocket();
+}
+
+void Connection::stopReading() {
+  reads_ = false;
+  watchSocket();
+}
+
+void Connection::watchSocket() {
   epoll_event event{};
-  event.events = wanted ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  if (reads_) event.events |= EPOLLIN;
+  if (waitsForRoom_) event.events |= EPOLLOUT;
   event.data.ptr = this;
   ::epoll_ctl(loop_.epoll_, EPOLL_CTL_MOD, socket_, &event);
 }

@@ -21,7 +21,8 @@ public:
   virtual ~Watcher() = default;
   /// A message has come. The connection sees to its acknowledgement.
   virtual void received(Connection&, const ReceivedPublish&) {}
-  /// A PUBACK, PUBCOMP, SUBACK or PINGRESP has come. A PUBREC is answered by the connection.
+  /// A PUBACK, PUBCOMP, SUBACK, UNSUBACK or PINGRESP has come. A PUBREC is answered by the
+  /// connection.
   virtual void answered(Connection&, PacketType) {}
   /// All that was to be written has been, after it had to wait.
   virtual void drained(Connection&) {}
@@ -61,6 +62,8 @@ public:
   /// REQUIRES: !busy().
   void write(std::string_view batch);
   void flush();
+  /// Takes nothing more from its socket, ever.
+  void stopReading();
 
   /// Says goodbye, if nothing is half written, and closes.
   void close();
@@ -88,6 +91,7 @@ private:
   ssize_t writeSome();
   void wrote(std::size_t bytes) noexcept;
   void awaitRoom(bool wanted);
+  void watchSocket();
 
   Loop& loop_;
   Watcher& watcher_;
@@ -95,6 +99,7 @@ private:
   int socket_ = -1;
   State state_ = State::closed;
   bool waitsForRoom_ = false;
+  bool reads_ = true;
   std::uint16_t receiveMaximum_ = 65'535;
   std::string pending_;  // small packets
   std::size_t pendingWritten_ = 0;

@@ -264,6 +264,18 @@ tls = { certificate = "certificate.pem", key = "key.pem" }
                 self.assertEqual(figures["expected"], 2000)
                 self.assertEqual(figures["lost"], 0)
 
+    def test_health(self):
+        for trouble, done in (("nothing", 0), ("connects", 100), ("churn", 1000),
+                              ("broadcast", 1000), ("replay", 2000), ("unread", 0)):
+            with self.subTest(trouble=trouble):
+                figures = self.measure("health", "--while", trouble, "-N", 20, "--filters", 300,
+                                       "--stored", 100, "-d", 0.5)
+                self.assertGreaterEqual(figures["done"], done)
+                self.assertEqual(figures["failed"], 0, figures["first_failure"])
+                self.assertGreater(figures["pings"], 0)
+                self.assertEqual(figures["unanswered"], 0)
+                self.assertGreater(figures["latency_us"]["max"], 0)
+
     def test_retained_and_offline(self):
         figures = self.measure("retained", "-N", 500, "--filter", "a/#")
         self.assertEqual(figures["replayed"], 500)

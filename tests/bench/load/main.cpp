@@ -19,6 +19,8 @@ Report measure(Loop& loop, const Options& options) {
       return measureRetained(loop, options);
     case Scenario::offline:
       return measureOffline(loop, options);
+    case Scenario::health:
+      return measureHealth(loop, options);
     default:
       return measureTraffic(loop, options);
   }

@@ -107,6 +107,26 @@ bool parse(int argc, char** argv, Options& options, int& code) {
       ->capture_default_str();
   retained->add_option("--filter", options.replayFilter, "of topics a/N/c")->capture_default_str();
 
+  CLI::App* health =
+      scenario("health", "whether one is served while others make trouble", Scenario::health);
+  health
+      ->add_option(
+          "--while", options.trouble,
+          "connects and leaves; churn of subscriptions; broadcast to all clients; replay of "
+          "retained messages, or unread ones; nothing")
+      ->check(CLI::IsMember({"nothing", "connects", "churn", "broadcast", "replay", "unread"}))
+      ->capture_default_str();
+  health->add_option("-N,--clients", options.clients, "who churn, get the broadcast or the replay")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  health->add_option("--stored", options.stored, "retained messages")
+      ->check(CLI::Range(1, 9'999'999))
+      ->capture_default_str();
+  health->add_option("--filters", options.filters, "that stay while others churn")
+      ->check(CLI::Range(0, 9'999'999))
+      ->capture_default_str();
+  health->add_option("-d,--seconds", options.seconds, "how long, at most")->capture_default_str();
+
   CLI::App* offline = scenario("offline", "a queue, filled and drained", Scenario::offline);
   offline->add_option("-N,--stored", options.stored)
       ->check(CLI::Range(1, 9'999'999))

@@ -10,7 +10,7 @@
 
 namespace mqttstack::load {
 
-enum class Scenario : std::uint8_t { traffic, idle, filters, retained, offline };
+enum class Scenario : std::uint8_t { traffic, idle, filters, retained, offline, health };
 
 /// What subscribers of the traffic subscribe to.
 enum class Subscribing : std::uint8_t {
@@ -60,6 +60,7 @@ struct Options {
   std::uint32_t filtersPerPacket = 100;
   std::uint32_t stored = 100'000;
   std::string replayFilter = "#";
+  std::string trouble = "nothing";  ///< what others do while one wants to be served
 };
 
 /// Reads the command line. Prints help or what is wrong, and returns false, with the exit code in

@@ -61,6 +61,15 @@ void appendSubscribe(std::string& out, Version version, std::uint16_t packetId,
   appendPacket(out, PacketType::subscribe, 2, body);
 }
 
+void appendUnsubscribe(std::string& out, Version version, std::uint16_t packetId,
+                       std::span<const std::string> filters) {
+  std::string body;
+  appendNumber(body, packetId);
+  if (version == Version::v5) body += '\0';
+  for (const std::string& filter : filters) appendText(body, filter);
+  appendPacket(out, PacketType::unsubscribe, 2, body);
+}
+
 void appendAnswer(std::string& out, PacketType type, std::uint16_t packetId) {
   const unsigned flags = type == PacketType::pubrel ? 2 : 0;
   const char packet[] = {static_cast<char>(static_cast<unsigned>(type) << 4 | flags), 2,

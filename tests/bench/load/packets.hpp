@@ -23,6 +23,8 @@ enum class PacketType : std::uint8_t {
   pubcomp = 7,
   subscribe = 8,
   suback = 9,
+  unsubscribe = 10,
+  unsuback = 11,
   pingreq = 12,
   pingresp = 13,
   disconnect = 14,
@@ -39,6 +41,8 @@ struct Login {
 void appendConnect(std::string& out, Version version, const Login& login);
 void appendSubscribe(std::string& out, Version version, std::uint16_t packetId,
                      std::span<const std::string> filters, unsigned qos);
+void appendUnsubscribe(std::string& out, Version version, std::uint16_t packetId,
+                       std::span<const std::string> filters);
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 void appendAnswer(std::string& out, PacketType type, std::uint16_t packetId);
 void appendPing(std::string& out);

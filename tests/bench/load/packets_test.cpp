@@ -45,6 +45,18 @@ TEST_CASE("SUBSCRIBE names all filters, with one QoS", "[packets]") {
         "b/#\x00"s);
 }
 
+TEST_CASE("UNSUBSCRIBE names all filters", "[packets]") {
+  const std::vector<std::string> filters{"a", "b/#"};
+  CHECK(made([&](std::string& out) { appendUnsubscribe(out, Version::v311, 258, filters); }) ==
+        "\xA2\x0A\x01\x02\x00\x01"
+        "a\x00\x03"
+        "b/#"s);
+  CHECK(made([&](std::string& out) { appendUnsubscribe(out, Version::v5, 1, filters); }) ==
+        "\xA2\x0B\x00\x01\x00\x00\x01"
+        "a\x00\x03"
+        "b/#"s);
+}
+
 TEST_CASE("small packets are as the standard has them", "[packets]") {
   CHECK(made([](auto& out) { appendAnswer(out, PacketType::puback, 0x1234); }) ==
         "\x40\x02\x12\x34"s);

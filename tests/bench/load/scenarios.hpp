@@ -18,5 +18,7 @@ Report measureFilters(Loop& loop, const Options& options);
 Report measureRetained(Loop& loop, const Options& options);
 /// Messages for somebody who is away: what queuing one costs, and getting them.
 Report measureOffline(Loop& loop, const Options& options);
+/// How long a client waits for the answers to its pings while others keep the broker busy.
+Report measureHealth(Loop& loop, const Options& options);
 
 }  // namespace mqttstack::load
