@@ -106,8 +106,8 @@ private:
   std::vector<std::unique_ptr<net::Admissions>> admissions_;  // for each plan
   asio::io_context io_{1};
   net::AsioScheduler scheduler_{io_};
-  net::AsioExecutor executor_{io_};
   net::Reactor reactor_{io_};
+  net::AsioExecutor executor_{io_, reactor_.flushList()};
   MemoryReturn memoryReturn_{scheduler_};
   Metrics metrics_;
   Heartbeat heartbeat_{manager_, scheduler_, metrics_};

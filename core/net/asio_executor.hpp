@@ -6,6 +6,7 @@
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 
+#include "core/net/flush_list.hpp"
 #include "core/util/worker.hpp"
 
 namespace mqttstack::net {
@@ -14,12 +15,15 @@ namespace mqttstack::net {
 /// it is destroyed. Outlives every thread that posts.
 class AsioExecutor final : public LoopExecutor {
 public:
-  explicit AsioExecutor(asio::io_context& io) : io_{io} {}
+  /// `flushList` knows how long the turn may take: the reactor's.
+  AsioExecutor(asio::io_context& io, FlushList& flushList) : io_{io}, flushList_{flushList} {}
 
   void post(std::function<void()> task) override { asio::post(io_, std::move(task)); }
+  bool late() override { return flushList_.late(); }
 
 private:
   asio::io_context& io_;
+  FlushList& flushList_;
 };
 
 }  // namespace mqttstack::net

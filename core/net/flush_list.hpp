@@ -41,16 +41,16 @@ public:
 
   bool empty() const noexcept { return waiting_.empty(); }
 
-  /// Flushes what is scheduled, once each, until all are done or `deadline` has
-  /// passed (looked at now and then). Returns whether the list is empty now.
-  bool run(SteadyTime deadline = SteadyTime::max()) {
+  /// Flushes what is scheduled, once each, until all are done or the turn has had
+  /// its time (looked at now and then). Returns whether the list is empty now.
+  bool run() {
     Ring<Flushable> batch;
     batch.append(waiting_);
     for (unsigned done = 1; !batch.empty(); ++done) {
       Flushable& item = batch.front();
       item.unlink();
       item.flush();
-      if (done % 16 == 0 && std::chrono::steady_clock::now() >= deadline) break;
+      if (late_ || (done % 16 == 0 && late())) break;
     }
     // What is left goes before what was added meanwhile.
     batch.append(waiting_);
@@ -58,14 +58,30 @@ public:
     return waiting_.empty();
   }
 
-  /// While true, add() does not wake: whoever runs the turn runs the list at its
-  /// end.
-  void setInTurn(bool inTurn) noexcept { inTurn_ = inTurn; }
+  /// Begins a turn, which should be over at `end`. Until endTurn(), add() does not
+  /// wake: whoever runs the turn runs the list at its end.
+  void beginTurn(SteadyTime end) noexcept {
+    inTurn_ = true;
+    late_ = false;
+    turnEnd_ = end;
+  }
+  void endTurn() noexcept { inTurn_ = late_ = false; }
+
+  /// Whether this turn has had its time: who has a lot to do looks now and then, and
+  /// leaves the rest for the next. Reads the clock. Never so outside of a turn.
+  bool late() noexcept {
+    if (inTurn_ && !late_) late_ = std::chrono::steady_clock::now() >= turnEnd_;
+    return late_;
+  }
+  /// The same, as far as somebody has looked.
+  bool knownLate() const noexcept { return late_; }
 
 private:
   Ring<Flushable> waiting_;
   std::function<void()> wake_;
   bool inTurn_ = false;
+  bool late_ = false;
+  SteadyTime turnEnd_{};
 };
 
 }  // namespace mqttstack::net

@@ -128,9 +128,9 @@ void Reactor::postFlush() {
 void Reactor::flush() {
   readSinceFlush_ = 0;
   inTurn_ = true;
-  flushList_.setInTurn(true);
-  const bool done = flushList_.run(SteadyClock::now() + kTurnBudget);
-  flushList_.setInTurn(false);
+  flushList_.beginTurn(SteadyClock::now() + kTurnBudget);
+  const bool done = flushList_.run();
+  flushList_.endTurn();
   inTurn_ = false;
   if (!done) postFlush();
   if (!soon_.empty()) postTurn();
@@ -139,8 +139,8 @@ void Reactor::flush() {
 void Reactor::runTurn() {
   costlySteps_ = 0;
   inTurn_ = true;
-  flushList_.setInTurn(true);
-  dispatch(SteadyClock::now() + kTurnBudget);
+  flushList_.beginTurn(SteadyClock::now() + kTurnBudget);
+  dispatch();
   flush();
   if (nextEvent_ != eventCount_)
     postTurn();
@@ -148,7 +148,7 @@ void Reactor::runTurn() {
     await();
 }
 
-void Reactor::dispatch(SteadyClock::time_point deadline) {
+void Reactor::dispatch() {
   // Only what was asked for before this turn: what asks again waits for the next.
   soonNow_.swap(soon_);
   for (const Token token : soonNow_)
@@ -167,10 +167,10 @@ void Reactor::dispatch(SteadyClock::time_point deadline) {
     const epoll_event event = events_[nextEvent_++];
     if (EventTarget* target = find(event.data.u64)) target->onEvents(event.events);
     if (readSinceFlush_ >= kFlushAfter) {
-      flushList_.run(deadline);
+      flushList_.run();
       readSinceFlush_ = 0;
     }
-    if (told % 8 == 0 && SteadyClock::now() >= deadline) return;
+    if (flushList_.knownLate() || (told % 8 == 0 && flushList_.late())) return;
   }
 }
 

@@ -111,7 +111,7 @@ private:
   void await();
   void postTurn();
   void runTurn();
-  void dispatch(std::chrono::steady_clock::time_point deadline);
+  void dispatch();
   void postFlush();
   void flush();
   EventTarget* find(Token token) noexcept;

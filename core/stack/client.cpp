@@ -17,6 +17,13 @@ namespace mqttstack {
 using mqtt::PacketType;
 using mqtt::ReasonCode;
 
+namespace {
+
+/// How many packets of a client are worked off between two looks at the clock.
+constexpr unsigned kLookEvery = 16;
+
+}  // namespace
+
 void retainClient(Client& client) noexcept { client.retain(); }
 void releaseClient(Client& client) noexcept { client.release(); }
 
@@ -171,7 +178,7 @@ void Client::keepUnfinished(std::string_view bytes) {
 std::string_view Client::consume(std::string_view bytes) {
   std::unique_ptr<PacketSlot> slot;  // one for all packets of this read
   bool received = false;
-  while (!bytes.empty() && readsPackets()) {
+  for (unsigned packets = 1; !bytes.empty() && readsPackets(); ++packets) {
     // [v5:3.1.0-1] [v311:3.1.0-1] Nothing but a CONNECT, and not a byte of it more.
     if (phase_ == Phase::awaitingConnect && bytes.front() != '\x10') {
       context_.badPackets.add();
@@ -191,6 +198,11 @@ std::string_view Client::consume(std::string_view bytes) {
     received = true;
     receive(slot, bytes.substr(0, frame.size));
     bytes.remove_prefix(frame.size);
+    if (packets % kLookEvery == 0 && context_.flushList.late() && readsPackets()) {
+      resumeDue_ = true;  // others get their turn
+      context_.flushList.add(*this);
+      pauseInput();
+    }
   }
   if (received) lastPacketAt_ = context_.scheduler.now();
   if (slot) context_.releaseSlot(std::move(slot));

@@ -19,6 +19,10 @@ public:
   /// Has `task` called on the loop's thread, soon, and never inside this call.
   /// May be called from any thread. A loop that has stopped drops it.
   virtual void post(std::function<void()> task) = 0;
+
+  /// Whether this turn of the loop has had its time: who has a lot to do looks now and
+  /// then, and leaves the rest for another turn. For the loop's thread.
+  virtual bool late() { return false; }
 };
 
 /// A piece of work for a Worker. Made and destroyed on the loop's thread.

@@ -143,13 +143,34 @@ TEST_CASE("a flush list that runs out of time keeps its order", "[flush_list]") 
     };
     list.add(*items.back());
   }
-  CHECK_FALSE(list.run(FlushList::SteadyTime{}));
-  CHECK(order.size() == 16);
-  CHECK_FALSE(list.run(FlushList::SteadyTime{}));
+  for (const std::size_t done : {16U, 32U}) {
+    list.beginTurn(FlushList::SteadyTime{});
+    CHECK_FALSE(list.run());
+    list.endTurn();
+    CHECK(order.size() == done);
+  }
   CHECK(list.run());
   REQUIRE(order.size() == 41);
   for (int i = 0; i < 40; ++i) CHECK(order[static_cast<std::size_t>(i)] == i);
   CHECK(order[40] == 3);
+}
+
+TEST_CASE("the item that finds the turn late is the last of it", "[flush_list]") {
+  FlushList list;
+  Item first;
+  Item second;
+  first.action = [&] { static_cast<void>(list.late()); };
+  CHECK_FALSE(list.late());  // outside of a turn
+  list.beginTurn(FlushList::SteadyTime{});
+  list.add(first);
+  list.add(second);
+  CHECK_FALSE(list.knownLate());
+  CHECK_FALSE(list.run());
+  CHECK(list.knownLate());
+  CHECK(second.flushed == 0);
+  list.endTurn();
+  CHECK(list.run());
+  CHECK(second.flushed == 1);
 }
 
 TEST_CASE("a busy reactor lets other work of the loop in between", "[reactor]") {

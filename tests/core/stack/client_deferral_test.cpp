@@ -24,6 +24,35 @@ using test::publishBytes;
 using test::Seen;
 using test::TestBroker;
 
+TEST_CASE("a client that has sent very much lets others in between", "[client]") {
+  Accepting broker;
+  Peer peer = broker.connect();
+  broker.takeSeen();
+  std::string packets;
+  Seen all;
+  for (int i = 0; i < 40; ++i) {
+    packets += publishBytes(ProtocolVersion::v311, "t", std::to_string(i));
+    all.push_back("t:" + std::to_string(i));
+  }
+  broker.flushList.beginTurn({});  // it is late already
+  peer.push(packets);
+  Seen seen = broker.takeSeen();
+  CHECK(seen.size() == 16);
+  CHECK(peer.client().readingPaused());
+  CHECK_FALSE(broker.flushList.empty());
+  // What comes now goes behind it.
+  peer.push(publishBytes(ProtocolVersion::v311, "t", "last"));
+  all.emplace_back("t:last");
+  broker.flushList.run();
+  for (std::string& each : broker.takeSeen()) seen.push_back(std::move(each));
+  CHECK(seen.size() == 32);
+  broker.flushList.endTurn();
+  broker.run();
+  for (std::string& each : broker.takeSeen()) seen.push_back(std::move(each));
+  CHECK(seen == all);
+  CHECK_FALSE(peer.client().readingPaused());
+}
+
 TEST_CASE("while a packet is deferred later ones wait, in order, and reading pauses", "[client]") {
   Accepting broker;
   broker.defers = [](const Packet& packet) { return isPublishTo(packet, "slow"); };
