@@ -20,10 +20,10 @@ void copyBehind(void* object, std::size_t size, std::string_view text) {
 
 }  // namespace
 
-SharedGroup* SharedGroup::create(TopicFilter& filter, std::string_view name) {
+SharedGroup* SharedGroup::create(TopicFilter& filter, std::string_view name, std::uint64_t hash) {
   assert(name.size() <= mqtt::kMaxStringBytes);
   auto* const group = new (::operator new(sizeof(SharedGroup) + name.size()))
-      SharedGroup{filter, static_cast<std::uint16_t>(name.size())};
+      SharedGroup{filter, hash, static_cast<std::uint16_t>(name.size())};
   copyBehind(group, sizeof(SharedGroup), name);
   return group;
 }

@@ -69,22 +69,25 @@ using SubscriptionSlots = CompactVector<SubscriptionSlot>;
 /// not goes behind them, and comes back when it connects: so finding the next
 /// takes a few steps however many members are away.
 struct SharedGroup : SubscriberList {
-  static SharedGroup* create(TopicFilter& filter, std::string_view name);
+  static SharedGroup* create(TopicFilter& filter, std::string_view name, std::uint64_t hash);
   static void destroy(SharedGroup* group) noexcept;
   std::string_view name() const noexcept {
     return {reinterpret_cast<const char*>(this + 1), nameSize};
   }
 
   TopicFilter* filter;
-  SharedGroup* next = nullptr;  ///< the next group of the same filter
-  std::uint32_t turn = 0;       ///< the position whose turn it is
-  std::uint32_t awake = 0;      ///< members from here on are not connected
+  std::uint64_t hash;               ///< of filter and name
+  SharedGroup* next = nullptr;      ///< the next group of the same filter
+  SharedGroup* previous = nullptr;  ///< the one before
+  std::uint32_t turn = 0;           ///< the position whose turn it is
+  std::uint32_t awake = 0;          ///< members from here on are not connected
   std::uint16_t nameSize;
 
 private:
-  SharedGroup(TopicFilter& owner, std::uint16_t size) noexcept
+  SharedGroup(TopicFilter& owner, std::uint64_t keyHash, std::uint16_t size) noexcept
       : SubscriberList{true},
         filter{&owner},
+        hash{keyHash},
         nameSize{size} {}
 };
 

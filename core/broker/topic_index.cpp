@@ -1,6 +1,7 @@
 #include "core/broker/topic_index.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <utility>
 
@@ -171,13 +172,19 @@ TopicFilter& TopicIndex::lookUpOrCreate(std::string_view text) {
   return *filter;
 }
 
+TopicIndex::GroupKey TopicIndex::keyOf(const TopicFilter& filter,
+                                       std::string_view name) const noexcept {
+  return {hash_(name) ^ std::rotl(filter.hash, 32), &filter, name};
+}
+
 SharedGroup& TopicIndex::groupOf(TopicFilter& filter, std::string_view name) {
-  for (SharedGroup* group = filter.groups; group != nullptr; group = group->next)
-    if (group->name() == name) return *group;
-  SharedGroup* const group = SharedGroup::create(filter, name);
+  const GroupKey key = keyOf(filter, name);
+  if (const auto place = groups_.find(key); place != groups_.end()) return *place->group;
+  SharedGroup* const group = SharedGroup::create(filter, name, key.hash);
+  groups_.insert(GroupEntry{key.hash, group});
   group->next = filter.groups;
+  if (group->next != nullptr) group->next->previous = group;
   filter.groups = group;
-  ++groups_;
   return *group;
 }
 
@@ -196,11 +203,11 @@ void TopicIndex::dropIfUnused(TopicFilter& filter) noexcept {
 void TopicIndex::dropIfUnused(SharedGroup& group) noexcept {
   if (!group.empty()) return;
   TopicFilter& filter = *group.filter;
-  SharedGroup** link = &filter.groups;
-  while (*link != &group) link = &(*link)->next;
-  *link = group.next;
+  (group.previous != nullptr ? group.previous->next : filter.groups) = group.next;
+  if (group.next != nullptr) group.next->previous = group.previous;
+  groups_.erase(groups_.find(GroupKey{group.hash, &filter, group.name()}));
+  shrinkIfSparse(groups_);
   SharedGroup::destroy(&group);
-  --groups_;
   dropIfUnused(filter);
 }
 
@@ -209,9 +216,8 @@ SubscriberList* TopicIndex::listOf(std::string_view filter) const noexcept {
   if (!parts.shared()) return lookUp(filter);
   TopicFilter* const record = lookUp(parts.filter);
   if (record == nullptr) return nullptr;
-  for (SharedGroup* group = record->groups; group != nullptr; group = group->next)
-    if (group->name() == parts.group) return group;
-  return nullptr;
+  const auto place = groups_.find(keyOf(*record, parts.group));
+  return place == groups_.end() ? nullptr : place->group;
 }
 
 // Each list knows the other's position, so the shorter one is searched.

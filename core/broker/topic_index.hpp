@@ -120,7 +120,7 @@ public:
   /// All subscriptions, shared ones included.
   std::size_t subscriptions() const noexcept { return subscriptions_; }
   std::size_t sharedSubscriptions() const noexcept { return shared_; }
-  std::size_t sharedGroups() const noexcept { return groups_; }
+  std::size_t sharedGroups() const noexcept { return groups_.size(); }
   /// Distinct filters, without `$share/{group}/`.
   std::size_t filters() const noexcept { return filters_.size(); }
   std::size_t wildcardFilters() const noexcept { return trie_.filters(); }
@@ -153,10 +153,40 @@ private:
     }
   };
 
+  struct GroupEntry {
+    std::uint64_t hash;
+    SharedGroup* group;
+  };
+  struct GroupKey {
+    std::uint64_t hash;
+    const TopicFilter* filter;
+    std::string_view name;
+  };
+  struct GroupHash {
+    using is_transparent = void;
+    using is_avalanching = void;
+    std::size_t operator()(const GroupEntry& entry) const noexcept { return entry.hash; }
+    std::size_t operator()(const GroupKey& key) const noexcept { return key.hash; }
+  };
+  struct GroupEqual {
+    using is_transparent = void;
+    bool operator()(const GroupEntry& a, const GroupEntry& b) const noexcept {
+      return a.group == b.group;
+    }
+    bool operator()(const GroupKey& key, const GroupEntry& entry) const noexcept {
+      return key.hash == entry.hash && key.filter == entry.group->filter &&
+             sameText(key.name, entry.group->name());
+    }
+    bool operator()(const GroupEntry& entry, const GroupKey& key) const noexcept {
+      return (*this)(key, entry);
+    }
+  };
+
   static constexpr std::uint32_t kNotFound = 0xffffffffU;
 
   TopicFilter* lookUp(std::string_view text) const noexcept;
   TopicFilter& lookUpOrCreate(std::string_view text);
+  GroupKey keyOf(const TopicFilter& filter, std::string_view name) const noexcept;
   SharedGroup& groupOf(TopicFilter& filter, std::string_view name);
   void dropIfUnused(TopicFilter& filter) noexcept;
   void dropIfUnused(SharedGroup& group) noexcept;
@@ -174,13 +204,13 @@ private:
 
   TextHash hash_;
   boost::unordered_flat_set<Entry, EntryHash, EntryEqual> filters_;
+  boost::unordered_flat_set<GroupEntry, GroupHash, GroupEqual> groups_;  // of all filters
   WildcardTrie trie_;
   MatchCache cache_;
   std::vector<TopicFilter*> matched_;  // scratch of findFilters()
   std::uint64_t matchesCut_ = 0;
   std::size_t subscriptions_ = 0;
   std::size_t shared_ = 0;
-  std::size_t groups_ = 0;
 };
 
 }  // namespace mqttstack::broker

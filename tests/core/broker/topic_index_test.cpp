@@ -147,6 +147,25 @@ TEST_CASE("unsubscribing names the filter literally [v311:3.10.4-1] [v5:3.10.4-1
   CHECK(receivers(index, "x/y").empty());
 }
 
+TEST_CASE("very many shared groups of one filter come and go in any order", "[topic_index]") {
+  TopicIndex index{1};
+  Subscriber1 a{index, "a"};
+  constexpr std::size_t kGroups = 500;
+  const auto nameOf = [](std::size_t i) { return "$share/g" + std::to_string(i) + "/x/+"; };
+  for (std::size_t i = 0; i < kGroups; ++i) CHECK_FALSE(a.to(nameOf(i)));
+  CHECK(a.to(nameOf(7)));
+  a.to("$share/g7/y");  // of another filter
+  CHECK(index.sharedGroups() == kGroups + 1);
+  CHECK(receivers(index, "x/1").size() == kGroups);
+  for (std::size_t i = 0; i < kGroups; ++i) {
+    CHECK(a.notTo(nameOf(i * 7 % kGroups)));
+    if (i % 100 == 0) CHECK(receivers(index, "x/1").size() == kGroups - 1 - i);
+  }
+  CHECK(receivers(index, "x/1").empty());
+  CHECK(receivers(index, "y").size() == 1);
+  CHECK(index.sharedGroups() == 1);
+}
+
 TEST_CASE("a shared group takes part once, by a member's turn [v5:4.8.2-4]", "[topic_index]") {
   TopicIndex index{1};
   Subscriber1 a{index, "a"};
