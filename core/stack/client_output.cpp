@@ -17,8 +17,15 @@ using mqtt::ReasonCode;
 
 namespace {
 
-/// How many answers wait for a peer that does not read them before it is not read.
+/// How many answers wait for a peer that does not read them before it is not read, or
+/// how many bytes of long ones.
 constexpr std::size_t kMaxAnswers = 1000;
+constexpr std::size_t kMaxAnswerBytes = 256 * 1024;
+
+bool isMuch(const Outbox& outbox, std::size_t share = 1) noexcept {
+  return outbox.answers() > kMaxAnswers / share ||
+         outbox.longAnswerBytes() > kMaxAnswerBytes / share;
+}
 
 /// The packet without what is only said for people. `kept` holds its properties.
 template <class P>
@@ -49,7 +56,7 @@ bool Client::enqueueBytes(std::string_view packet) {
   outbox_.add(packet);
   context_.packetsSent.add();
   context_.flushList.add(*this);
-  if (blocked_ && outbox_.answers() > kMaxAnswers && !answersWait_) {
+  if (blocked_ && !answersWait_ && isMuch(outbox_)) {
     answersWait_ = true;
     pauseInput();
   }
@@ -157,7 +164,7 @@ void Client::writeOutput() {
     context_.publishExpired.add(static_cast<std::int64_t>(flushed.expired));
     if (flushed.result == Outbox::Flushed::failed) return outbox_.clear();  // onClosed() follows
     blocked_ = flushed.result == Outbox::Flushed::some;
-    if (answersWait_ && outbox_.answers() <= kMaxAnswers / 2) {
+    if (answersWait_ && !isMuch(outbox_, 2)) {
       answersWait_ = false;
       resumeDue_ = true;
       context_.flushList.add(*this);

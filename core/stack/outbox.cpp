@@ -132,7 +132,10 @@ std::string_view Outbox::Entry::bytes() const noexcept {
 }
 
 void Outbox::add(std::string_view packet) {
-  if (entries_.empty() || !entries_.back().append(packet)) entries_.emplaceBack(packet);
+  if (entries_.empty() || !entries_.back().append(packet)) {
+    const Entry& entry = entries_.emplaceBack(packet);
+    if (entry.kind == Entry::Kind::longPacket) longAnswerBytes_ += packet.size();
+  }
   bytes_ += packet.size();
   ++answers_;
 }
@@ -149,7 +152,7 @@ void Outbox::clear() noexcept {
   entries_.clear();
   begun_.reset();
   bytes_ = 0;
-  answers_ = 0;
+  answers_ = longAnswerBytes_ = 0;
 }
 
 bool Outbox::expired(const Entry& entry, TimePoint now) noexcept {
@@ -291,7 +294,7 @@ void Outbox::taken(Flush& flush, std::size_t bytes, const EncodeBuffer& buffer) 
     flush.expired += buffer.emptyPackets_;
     entries_.clear();
     bytes_ = 0;
-    answers_ = 0;
+    answers_ = longAnswerBytes_ = 0;
     return;
   }
   std::size_t start = 0;
@@ -311,6 +314,7 @@ void Outbox::dropFront() noexcept {
   const Entry& entry = entries_.front();
   bytes_ -= approximateSize(entry);
   if (!entry.isPublish()) answers_ -= entry.packets();
+  if (entry.kind == Entry::Kind::longPacket) longAnswerBytes_ -= entry.bytes().size();
   entries_.dropFront();
 }
 

@@ -92,8 +92,9 @@ public:
   bool empty() const noexcept { return entries_.empty() && !begun_; }
   /// What waits, in bytes as they would be sent, approximately.
   std::size_t bytes() const noexcept { return bytes_; }
-  /// How many packets wait that are no PUBLISH.
+  /// How many packets wait that are no PUBLISH, and the bytes of the longer of these.
   std::size_t answers() const noexcept { return answers_; }
+  std::size_t longAnswerBytes() const noexcept { return longAnswerBytes_; }
 
   /// Sends topic aliases, up to `maximum` of them, from now on.
   /// [v5:3.1.2-26] [v5:3.3.2-11]
@@ -185,6 +186,7 @@ private:
   std::unique_ptr<Begun> begun_;
   std::size_t bytes_ = 0;
   std::size_t answers_ = 0;
+  std::size_t longAnswerBytes_ = 0;
   std::unique_ptr<TopicAliases> aliases_;
   std::uint32_t maximumPacket_ = UINT32_MAX;
 };

@@ -33,17 +33,20 @@ void SubscriptionManager::Options::declare(OptionTable<Options>& table) {
   table.add("subscription_identifiers", &Options::subscriptionIdentifiers,
             "Whether MQTT 5 clients may give subscriptions an identifier.");
   table
-      .add("max_filters", &Options::maxFilters,
-           "How many filters one SUBSCRIBE may hold; those behind are refused (MQTT 5: reason "
-           "0x97).")
+      .add(
+          "max_filters", &Options::maxFilters,
+          "How many filters one SUBSCRIBE or UNSUBSCRIBE may hold. Those behind are refused (MQTT "
+          "5: reason 0x97, or 0x83); in an UNSUBSCRIBE of MQTT 3, which has no way to refuse, they "
+          "end the connection.")
       .range(1, 65'535);
 }
 
 SubscriptionManager::SubscriptionManager(Setup& setup, const Options& options)
     : Middleware{setup},
       options_{options},
-      filtersRefused_{setup.metrics.counter("subscribe_filters_refused",
-                                            "filters beyond what one SUBSCRIBE may hold")} {}
+      filtersRefused_{
+          setup.metrics.counter("subscribe_filters_refused",
+                                "filters beyond what one SUBSCRIBE or UNSUBSCRIBE may hold")} {}
 
 mqtt::PacketTypes SubscriptionManager::packets() const noexcept {
   return mqtt::PacketType::subscribe | mqtt::PacketType::unsubscribe;
@@ -151,8 +154,10 @@ private:
 
 class SubscriptionManager::Unsubscribing final : public Sequence {
 public:
-  Unsubscribing(Client& client, const mqtt::Unsubscribe& unsubscribe, Deferred later)
-      : client_{client},
+  Unsubscribing(const SubscriptionManager& manager, Client& client,
+                const mqtt::Unsubscribe& unsubscribe, Deferred later)
+      : manager_{manager},
+        client_{client},
         later_{std::move(later)},
         filters_{unsubscribe.filters},
         packetId_{unsubscribe.packetId} {}
@@ -160,6 +165,13 @@ public:
 private:
   bool step() override {
     if (filters_.empty()) return false;
+    if (codes_.size() >= manager_.options_.maxFilters) {
+      manager_.filtersRefused_.add();
+      if (!client_.isV5()) return stepDone(ReasonCode::quotaExceeded), true;
+      codes_.push_back(static_cast<char>(ReasonCode::implementationSpecificError));
+      filters_.takeFront();
+      return stepDone({}), true;
+    }
     client_.stack().execute(
         UnsubscribeTopic{client_, *client_.session(), filters_.takeFront()},
         [self = sharedFrom(*this)](std::error_code error, UnsubscribeTopic& done) {
@@ -180,6 +192,7 @@ private:
     });
   }
 
+  const SubscriptionManager& manager_;
   Client& client_;
   Deferred later_;
   mqtt::UnsubscribeFilters filters_;
@@ -190,7 +203,8 @@ private:
 Flow SubscriptionManager::handle(Client& client, Packet& packet, Next next, Done) {
   if (packet.type() == mqtt::PacketType::unsubscribe)
     return next.defer([&](Deferred later) {
-      std::make_shared<Unsubscribing>(client, packet.as<mqtt::Unsubscribe>(), std::move(later))
+      std::make_shared<Unsubscribing>(*this, client, packet.as<mqtt::Unsubscribe>(),
+                                      std::move(later))
           ->run();
     });
 

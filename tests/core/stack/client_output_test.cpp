@@ -240,6 +240,22 @@ TEST_CASE("a peer that asks and asks and reads no answer is not read any more", 
   CHECK(peer.client().outputBytes() == 0);
 }
 
+TEST_CASE("few long answers that are not read are enough", "[client]") {
+  Accepting broker;
+  Peer peer = broker.connect(mqtt::ProtocolVersion::v5);
+  peer.transport().limitWrites(1);
+  peer.send(hex("C0 00"));  // from here on it is known that the peer does not read
+  const std::string codes(100'000, '\0');
+  for (std::uint16_t id = 1; id <= 3; ++id) {
+    CHECK_FALSE(peer.paused());
+    peer.client().send(mqtt::Unsuback{id, codes, {}});
+  }
+  CHECK(peer.paused());
+  peer.transport().allowWrites();
+  broker.run();
+  CHECK_FALSE(peer.paused());
+}
+
 TEST_CASE("who waits for the output to drain is told once, from the loop", "[client]") {
   TestBroker broker;
   broker.use<AcceptConnect>();

@@ -202,6 +202,21 @@ TEST_CASE("No Local on a shared subscription is a protocol error [v5:3.8.3-4]",
   CHECK(said(peer) == Lines{"DISCONNECT 0x82"});
 }
 
+TEST_CASE("an UNSUBSCRIBE has no more filters than a SUBSCRIBE may have",
+          "[subscription_manager]") {
+  ProtocolBroker broker{{.subscriptions = {.maxFilters = 2}}};
+  const auto version = GENERATE(Version::v31, Version::v311, Version::v5);
+  Peer peer = join(broker, version, "a");
+  subscribe(peer, "t", 0);
+  peer.send(unsubscribePacket(version, 2, {"t", "u", "v", "w"}));
+  if (version == Version::v5)
+    CHECK(said(peer) == Lines{"UNSUBACK #2 0 0x11 0x83 0x83"});
+  else
+    CHECK(peer.gone());
+  CHECK(broker.metrics.value("subscriptions") == 0);
+  CHECK(broker.metrics.value("subscribe_filters_refused") >= 1);
+}
+
 TEST_CASE(
     "subscribing anew replaces, without a gap [v311:3.8.4-3] [v5:3.8.4-3] [v311:3.10.4-2] "
     "[v5:3.10.4-2]",
