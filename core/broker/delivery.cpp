@@ -53,7 +53,8 @@ void InflightWindow::beginConnection(std::uint16_t limit) noexcept {
   forEach([](Delivery& delivery) {
     delivery.resendDue = true;
     delivery.holdsSlot = false;
-    delivery.dup = delivery.state != DeliveryState::awaitingPubcomp;
+    // What was being stored has not been sent. [v5:4.3.3-2]
+    delivery.dup = delivery.state != DeliveryState::awaitingPubcomp && !delivery.staged;
   });
 }
 
@@ -118,9 +119,9 @@ Acknowledged InflightWindow::pubrec(std::uint16_t packetId, bool failed) noexcep
   if (delivery->state == DeliveryState::awaitingPubcomp) return {AckResult::repeated};
   delivery->state = DeliveryState::awaitingPubcomp;
   delivery->dup = false;
-  bytes_ -= delivery->bytes();
+  uncount(*delivery);
   Acknowledged acknowledged{AckResult::accepted, std::exchange(delivery->message, {})};
-  bytes_ += delivery->bytes();
+  count(*delivery);
   return acknowledged;
 }
 
@@ -180,7 +181,7 @@ Delivery& InflightWindow::append(Delivery&& delivery) {
   constexpr std::size_t kKept = 16;
   if (ring_.size() >= kKept && ring_.size() == ring_.capacity() && ring_.size() >= 2 * count_)
     compact();
-  bytes_ += delivery.bytes();
+  count(delivery);
   ++count_;
   nextId_ = following(delivery.packetId);
   if (ring_.empty())
@@ -199,7 +200,7 @@ void InflightWindow::compact() noexcept {
 }
 
 Acknowledged InflightWindow::finish(Delivery& delivery) noexcept {
-  bytes_ -= delivery.bytes();
+  uncount(delivery);
   if (delivery.holdsSlot) --slotsUsed_;
   if (delivery.resendDue) --resendsDue_;
   delivery.holdsSlot = false;

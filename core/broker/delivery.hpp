@@ -130,10 +130,17 @@ struct Acknowledged {
 /// the next non-const call.
 class InflightWindow {
 public:
+  InflightWindow() = default;
+  InflightWindow(const InflightWindow&) = delete;
+  InflightWindow& operator=(const InflightWindow&) = delete;
+  ~InflightWindow() { allBytes_ -= bytes_; }
+
   /// Deliveries whose handshake is not over.
   std::size_t size() const noexcept { return count_; }
   bool empty() const noexcept { return count_ == 0; }
   std::size_t bytes() const noexcept { return bytes_; }
+  /// Those of all windows that there are: a limit of memory has to know.
+  static std::size_t allBytes() noexcept { return allBytes_; }
 
   /// A connection begins, with min(client's Receive Maximum, own limit) slots.
   /// All slots are free, and all deliveries have to be sent again.
@@ -196,7 +203,17 @@ private:
   Delivery& append(Delivery&& delivery);
   Acknowledged finish(Delivery& delivery) noexcept;
   void compact() noexcept;
+  void count(const Delivery& delivery) noexcept {
+    bytes_ += delivery.bytes();
+    allBytes_ += delivery.bytes();
+  }
+  void uncount(const Delivery& delivery) noexcept {
+    bytes_ -= delivery.bytes();
+    allBytes_ -= delivery.bytes();
+  }
   std::uint16_t distance(std::uint16_t packetId) const noexcept;
+
+  inline static std::size_t allBytes_ = 0;  // the loop's, as all sessions are
 
   Ring<Delivery> ring_;  // one that is over has state `queued` and stays until it is in front
   std::size_t bytes_ = 0;

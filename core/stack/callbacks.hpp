@@ -399,8 +399,7 @@ struct LookupSubscriptions {
 
 /// Publishes a message: to the subscribers, and to the retained messages if it
 /// says so. Executed by inbound_manager, last_will, and whatever else brings
-/// messages in; authorization judges the author, a backend delivers,
-/// retain_manager retains.
+/// messages in; authorization judges the author, a backend delivers.
 ///
 /// A handler that has to make the message durable takes (moves) the
 /// acknowledgement, or a share of it, and lets it go when that is done.
@@ -418,6 +417,16 @@ struct RelayMessage {
 
   std::size_t matched = 0;  ///< out: sessions that it was for
   bool rejected = false;    ///< out: one of them had no room for it
+};
+
+/// Has a message with the RETAIN flag retained. Executed by backends before anybody
+/// gets it, so that who subscribes while it is given out misses nothing; handled by
+/// retain_manager. If it fails, the message is refused as a whole.
+struct RetainMessage {
+  static constexpr std::string_view kName = "retainMessage";
+  static constexpr CallbackKind kKind = CallbackKind::sync;
+
+  RelayMessage& relay;
 };
 
 /// What became of a message for one session.
@@ -549,9 +558,10 @@ using AllCallbacks =
               ConnectionLost, ConnectionClosed, CleanDisconnect, UncleanDisconnect, ClientDrained,
               OpenSession, SuspendSession, SessionEnded, SubscribeTopic, UnsubscribeTopic,
               StoreSubscription, RemoveSubscription, ClearSubscriptions, LookupSubscriptions,
-              RelayMessage, ForwardMessage, ForwardWaiting, MessageDropped, StoreRetainedMessage,
-              LookupRetainedMessages, StoreOfflineMessage, LookupOfflineMessages,
-              RemoveOfflineMessages, ClearOfflineMessages, StoreDelivery, RemoveDelivery,
-              DeliveryStored, ReleaseIncoming, AwaitStored, PostponeWill, RemoveWill, RestoreWill>;
+              RelayMessage, RetainMessage, ForwardMessage, ForwardWaiting, MessageDropped,
+              StoreRetainedMessage, LookupRetainedMessages, StoreOfflineMessage,
+              LookupOfflineMessages, RemoveOfflineMessages, ClearOfflineMessages, StoreDelivery,
+              RemoveDelivery, DeliveryStored, ReleaseIncoming, AwaitStored, PostponeWill,
+              RemoveWill, RestoreWill>;
 
 }  // namespace mqttstack

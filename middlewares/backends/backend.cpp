@@ -221,7 +221,17 @@ Flow Backend::on(LookupSubscriptions& lookup, SyncNext next, Done) {
 
 // Messages.
 
-Flow Backend::on(RelayMessage& relay, Next next, Done) { return relayInSlices(relay, next); }
+Flow Backend::on(RelayMessage& relay, Next next, Done) {
+  if (const std::error_code error = retain(relay)) return next(error);
+  return relayInSlices(relay, next);
+}
+
+std::error_code Backend::retain(RelayMessage& relay) {
+  if (!relay.message->retainFlag()) return {};
+  Stack* const stack = relay.client ? &relay.client->stack() : relay.stack;
+  RetainMessage retain{relay};
+  return (stack ? *stack : home()).run(retain);
+}
 
 void Backend::matchCut(const RelayMessage& relay) {
   matchesCut_.add();
@@ -257,12 +267,23 @@ std::optional<DropReason> Backend::obstacle(const broker::Session& session,
   const auto all = static_cast<std::uint64_t>(queuedCount_.value);
   const auto allBytes = static_cast<std::uint64_t>(queuedBytes_.value);
   const bool mayQueue = (queue ? queue->size() : 0) < limits_.maxQueuedMessages &&
-                        (queue ? queue->bytes() : 0) + bytes <= limits_.maxQueuedBytes.count &&
+                        session.outgoingBytes() + bytes <= limits_.maxQueuedBytes.count &&
                         all < limits_.maxAllQueuedMessages &&
                         allBytes + bytes <= limits_.maxAllQueuedBytes.count;
   if (!mayQueue) return DropReason::queueFull;
   if (!memory_.fits(bytes)) return DropReason::memoryLimit;
   return std::nullopt;
+}
+
+/// Whether so many bytes could be taken if nothing waited for the session.
+bool Backend::emptyingMakesRoom(const broker::Session& session, std::size_t bytes) const noexcept {
+  const broker::DeliveryQueue* queue = session.queueIfAny();
+  const std::size_t freed = queue ? queue->bytes() : 0;
+  const auto all = static_cast<std::uint64_t>(queuedCount_.value) - (queue ? queue->size() : 0);
+  const auto allBytes = static_cast<std::uint64_t>(queuedBytes_.value) - freed;
+  return session.outgoingBytes() - freed + bytes <= limits_.maxQueuedBytes.count &&
+         all < limits_.maxAllQueuedMessages &&
+         allBytes + bytes <= limits_.maxAllQueuedBytes.count && memory_.fits(bytes, freed);
 }
 
 /// Drops what the policy allows of what waits for the session, QoS 0 first. If
@@ -275,7 +296,7 @@ std::optional<DropReason> Backend::makeRoom(broker::Session& session, std::size_
     broker::DeliveryQueue& queue = session.queue();
     std::optional<broker::Delivery> dropped = queue.dropNewestQos0();
     if (!dropped) {
-      if (limits_.overflow != Overflow::dropOldest || bytes > limits_.maxQueuedBytes.count) break;
+      if (limits_.overflow != Overflow::dropOldest || !emptyingMakesRoom(session, bytes)) break;
       dropped = queue.popFront();
     }
     drop(session, *dropped, *reason);

@@ -67,7 +67,7 @@ class Backend : public Middleware,
                 public Handles<ClearOfflineMessages> {
 public:
   using Executes = Callbacks<ForwardMessage, CloseClient>;
-  using MayExecute = Callbacks<SessionEnded, MessageDropped>;
+  using MayExecute = Callbacks<RetainMessage, SessionEnded, MessageDropped>;
 
   ~Backend() override;
 
@@ -103,6 +103,8 @@ protected:
   Stack& stackOf(const broker::Session& session) const noexcept {
     return session.stack() ? *session.stack() : home();
   }
+  /// Has it retained, if it says so. Comes before what follows.
+  std::error_code retain(RelayMessage& relay);
   /// Gives the message to all that it is for, in slices if they are very many.
   Flow relayInSlices(RelayMessage& relay, Next next) {
     return fanOut_.deliver(index_, relay, home(), next);
@@ -129,6 +131,7 @@ protected:
 private:
   std::optional<DropReason> obstacle(const broker::Session& session,
                                      std::size_t bytes) const noexcept;
+  bool emptyingMakesRoom(const broker::Session& session, std::size_t bytes) const noexcept;
   std::optional<DropReason> makeRoom(broker::Session& session, std::size_t bytes);
   void drop(broker::Session& session, const broker::Delivery& delivery, DropReason reason);
   void add(broker::Session& session, broker::Delivery delivery);
@@ -176,7 +179,8 @@ void BackendLimits::declare(OptionTable<Options>& table) {
   add("max_queued_messages", &BackendLimits::maxQueuedMessages,
       "How many messages wait for a session at most.");
   add("max_queued_bytes", &BackendLimits::maxQueuedBytes,
-      "How much memory the messages that wait for a session take at most.");
+      "How much memory the messages that wait for a session take at most, with those that its "
+      "client has been sent and has not acknowledged.");
   add("max_all_queued_messages", &BackendLimits::maxAllQueuedMessages,
       "How many messages wait for all sessions together at most.");
   add("max_all_queued_bytes", &BackendLimits::maxAllQueuedBytes,
@@ -195,9 +199,10 @@ void BackendLimits::declare(OptionTable<Options>& table) {
   add("max_retained_bytes", &BackendLimits::maxRetainedBytes,
       "How much memory retained messages take at most.");
   add("memory_limit", &BackendLimits::memoryLimit,
-      "How much memory queued and retained messages take together at most, counted as for "
-      "max_all_queued_bytes and max_retained_bytes. Beyond it messages are refused as beyond "
-      "those, and so are clients that want a session to be kept and have none yet (MQTT 5: reason "
+      "How much memory messages take together at most that are queued, sent and not yet "
+      "acknowledged, or retained, counted as for max_all_queued_bytes and max_retained_bytes. "
+      "Beyond it messages are refused as beyond those, and so are clients that want a session to "
+      "be kept and have none yet (MQTT 5: reason "
       "0x97). 0: half of the machine's memory, or half of what its cgroup allows the broker if "
       "that is less.");
 }

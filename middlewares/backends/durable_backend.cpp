@@ -71,6 +71,7 @@ void DurableBackend::keep(const OpenSession& open) {
   broker::Session& session = *open.session;
   if (!session.persistent()) {
     if (session.durable()) {
+      journal_->add(DropWill{session.storeKey()});  // [v5:3.1.3-9]
       forget(session);
       forgetQueue(session);
       session.setStoreKey(0);
@@ -196,12 +197,15 @@ Flow DurableBackend::on(RelayMessage& relay, Next next, Done) {
     return next.defer([&](Deferred later) {
       stalled_.push_back({&relay, next, std::move(later)});
     });
-  relayStored(relay);
-  return next();
+  return next(relayStored(relay));
 }
 
-void DurableBackend::relayStored(RelayMessage& relay) {
+std::error_code DurableBackend::relayStored(RelayMessage& relay) {
   journal_->begin();
+  if (const std::error_code error = retain(relay)) {
+    journal_->end();
+    return error;
+  }
   const bool accepted = relayNow(relay);
   if (journal_->added()) {
     if (accepted && relay.packetId != 0 && relay.client && relay.client->session()->durable()) {
@@ -212,15 +216,13 @@ void DurableBackend::relayStored(RelayMessage& relay) {
     if (relay.acknowledgement) journal_->wait(relay.acknowledgement.share());
   }
   journal_->end();
+  return {};
 }
 
 void DurableBackend::roomAgain() {
   auto stalled = std::exchange(stalled_, {});
   for (Stalled& each : stalled)
-    each.later.settleWith([&] {
-      relayStored(*each.relay);
-      return each.next();
-    });
+    each.later.settleWith([&] { return each.next(relayStored(*each.relay)); });
 }
 
 std::uint64_t DurableBackend::put(broker::Session& session, const broker::Delivery& delivery) {

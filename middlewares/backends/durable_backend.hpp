@@ -41,7 +41,8 @@ class DurableBackend : public Backend,
                        public Handles<RemoveWill>,
                        private JournalOwner {
 public:
-  using MayExecute = Callbacks<SessionEnded, MessageDropped, DeliveryStored, RestoreWill>;
+  using MayExecute =
+      Callbacks<RetainMessage, SessionEnded, MessageDropped, DeliveryStored, RestoreWill>;
 
   ~DurableBackend() override;
 
@@ -95,7 +96,7 @@ private:
   void refused(const std::string& message) override;
   void broken(const std::string& message) override;
 
-  void relayStored(RelayMessage& relay);
+  std::error_code relayStored(RelayMessage& relay);
   void keep(const OpenSession& open);
   void putSession(broker::Session& session, bool created);
   void forget(broker::Session& session);

@@ -109,7 +109,7 @@ bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient
       (session.stack() ? *session.stack() : home).run(forward);
       ++relay.matched;
     }
-  } while (position < all.size() && clock_.now() < end);
+  } while (position < all.size() && !loop_.late() && clock_.now() < end);
   relay.rejected = relay.rejected || rejected_;
   rejected_ = outer;
   return position == all.size();

@@ -2,13 +2,14 @@
 
 #include <cstdint>
 
+#include "core/broker/delivery.hpp"
 #include "core/stack/options.hpp"
 #include "core/util/log.hpp"
 #include "core/util/metrics.hpp"
 
 namespace mqttstack {
 
-/// What queued and retained messages may take together: the option memory_limit
+/// What messages may take that are queued, under way or retained: the option memory_limit
 /// of backends. A member of each; they share the counters, so that all messages
 /// count for each limit.
 ///
@@ -19,8 +20,10 @@ public:
   /// `log` outlives it. A `limit` of 0 stands for half of what this process may use.
   MemoryBudget(Metrics& metrics, const Logger& log, ByteCount limit);
 
-  /// True if there is room for so many bytes more.
-  bool fits(std::uint64_t bytes) const noexcept { return used() + bytes <= limit_; }
+  /// True if there is room for so many bytes more, were so many others freed.
+  bool fits(std::uint64_t bytes, std::uint64_t freed = 0) const noexcept {
+    return used() + bytes <= limit_ + freed;
+  }
   /// Something did not fit, and is refused.
   void refused();
   /// There may be less than there was.
@@ -40,7 +43,8 @@ public:
 
 private:
   std::uint64_t used() const noexcept {
-    return static_cast<std::uint64_t>(queuedBytes_.value + retainedBytes_.value);
+    return static_cast<std::uint64_t>(queuedBytes_.value + retainedBytes_.value) +
+           broker::InflightWindow::allBytes();
   }
   void leaveIfRoom();
 

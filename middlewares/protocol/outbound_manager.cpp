@@ -56,7 +56,9 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
                     .subscriptionIds = message.subscriptionIds,
                     .qos = message.qos,
                     .retain = message.retain};
-  if (client && session.queueEmpty() && hasRoom(*client) && session.window().canSend()) {
+  const bool maySend =
+      client && session.queueEmpty() && hasRoom(*client) && session.window().canSend();
+  if (maySend && !isMuch(session, delivery)) {
     sendNew(*client, session, std::move(delivery));
     return ForwardResult::sent;
   }
@@ -65,8 +67,20 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
   StoreOfflineMessage store{session, std::move(delivery)};
   stackOf(session).run(store);
   if (!store.stored) return drop(session, *message.message, store.reason);
-  if (client && !hasRoom(*client)) client->notifyWhenDrained();
+  if (maySend)
+    sendMore(*client);  // queued only for the limits of queues to be looked at
+  else if (client && !hasRoom(*client))
+    client->notifyWhenDrained();
   return ForwardResult::queued;
+}
+
+/// Whether so much is under way to the client already that the limits of queues have
+/// to be asked: who never acknowledges would have the memory of a window full of
+/// large messages.
+bool OutboundManager::isMuch(const broker::Session& session, const Delivery& delivery) {
+  constexpr std::size_t kLittle = 64 * 1024;
+  const broker::InflightWindow* const window = session.windowIfAny();
+  return window && !window->empty() && window->bytes() + delivery.bytes() > kLittle;
 }
 
 ForwardResult OutboundManager::forwardUnacknowledged(ForwardMessage& message, Client* client) {
@@ -109,16 +123,18 @@ void OutboundManager::sendNew(Client& client, broker::Session& session, Delivery
   if (store(session, sent)) send(client, session, sent);
 }
 
-/// Sends the PUBLISH of a delivery in the window for the first time.
-void OutboundManager::send(Client& client, broker::Session& session, Delivery& sent) {
+/// Sends the PUBLISH of a delivery in the window for the first time. False if it is
+/// larger than the client accepts: then its place in the window is free.
+bool OutboundManager::send(Client& client, broker::Session& session, Delivery& sent) {
   sent.dup = true;  // from now on: this is the first time [v5:4.3.2-2] [v5:3.3.1-3]
   const Client::Sent result = client.send({.message = sent.message,
                                            .subscriptionIds = sent.subscriptionIds,
                                            .packetId = sent.packetId,
                                            .qos = sent.qos,
                                            .retain = sent.retain});
-  if (result != Client::Sent::tooLarge) return;
+  if (result != Client::Sent::tooLarge) return true;
   forget(session, sent, DropReason::packetTooLarge);
+  return false;
 }
 
 /// What waited until it was stored goes out. A delivery that is to be sent again
@@ -132,8 +148,8 @@ Flow OutboundManager::on(DeliveryStored& stored, SyncNext next, Done) {
   if (!client || !client->connected() || delivery->resendDue) return next();
   if (delivery->state == DeliveryState::awaitingPubcomp)
     client->send(mqtt::Pubrel{stored.packetId, ReasonCode::success, {}});
-  else
-    send(*client, session, *delivery);
+  else if (!send(*client, session, *delivery))
+    client->notifyWhenDrained();  // what waited for its place
   return next();
 }
 

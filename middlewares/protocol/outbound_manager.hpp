@@ -57,7 +57,8 @@ private:
     return session.stack() ? *session.stack() : home();
   }
   void sendNew(Client& client, broker::Session& session, broker::Delivery delivery);
-  void send(Client& client, broker::Session& session, broker::Delivery& delivery);
+  static bool isMuch(const broker::Session& session, const broker::Delivery& delivery);
+  bool send(Client& client, broker::Session& session, broker::Delivery& delivery);
   void sendMore(Client& client);
   bool store(broker::Session& session, broker::Delivery& delivery) const;
   void remove(broker::Session& session, std::uint64_t number) const;

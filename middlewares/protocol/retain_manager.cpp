@@ -142,13 +142,18 @@ Flow RetainManager::on(NegotiateConnection& negotiate, SyncNext next, Done) {
   return next();
 }
 
-Flow RetainManager::on(RelayMessage& relay, Next next, Done) {
+Flow RetainManager::on(RetainMessage& retain, SyncNext next, Done) {
+  RelayMessage& relay = retain.relay;
   // [v5:3.3.1-8] [v311:3.3.1-12]
   if (!relay.message->retainFlag() || !options_.retainAvailable) return next();
   // [v5:3.3.1-5] [v311:3.3.1-5]
   StoreRetainedMessage store{relay.message, relay.acknowledgement};
   Stack* const stack = relay.client ? &relay.client->stack() : relay.stack;
-  return next((stack ? *stack : home()).run(store));
+  const std::error_code error = (stack ? *stack : home()).run(store);
+  // Who can't be told that there is no room would send it again and again.
+  const bool canBeTold = relay.client && relay.client->isV5() && relay.acknowledgement;
+  if (error == mqtt::ReasonCode::quotaExceeded && !canBeTold) return next();
+  return next(error);
 }
 
 Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
@@ -179,7 +184,7 @@ Flow RetainManager::on(SubscribeTopic& subscribe, Next next, Done) {
     replays->add(std::move(replay));
   }
   // A few are sent at once, so that most clients have them before the SUBACK.
-  if (auto& replays = state_(client).replays) replays->goOn();
+  if (auto& replays = state_(client).replays) loop_.late() ? replays->wake() : replays->goOn();
   return next();
 }
 

@@ -20,7 +20,7 @@ namespace mqttstack {
 /// Stands behind the backend.
 class RetainManager final : public Middleware,
                             public Handles<NegotiateConnection>,
-                            public Handles<RelayMessage>,
+                            public Handles<RetainMessage>,
                             public Handles<SubscribeTopic>,
                             public Handles<UnsubscribeTopic>,
                             public Handles<ClientDrained>,
@@ -43,7 +43,7 @@ public:
 
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
   Flow on(NegotiateConnection& negotiate, SyncNext next, Done done) override;
-  Flow on(RelayMessage& relay, Next next, Done done) override;
+  Flow on(RetainMessage& retain, SyncNext next, Done done) override;
   Flow on(SubscribeTopic& subscribe, Next next, Done done) override;
   Flow on(UnsubscribeTopic& unsubscribe, Next next, Done done) override;
   Flow on(ClientDrained& drained, SyncNext next, Done done) override;

@@ -192,6 +192,34 @@ TEST_CASE(
   CHECK(window.slotsUsed() == 1);
 }
 
+TEST_CASE("what was still being stored is sent for the first time, without DUP [v5:4.3.3-2]",
+          "[delivery]") {
+  InflightWindow window;
+  window.beginConnection(10);
+  window.send(deliveryOf(Qos::exactlyOnce)).staged = true;
+  window.send(deliveryOf(Qos::exactlyOnce));
+  window.beginConnection(10);
+  CHECK_FALSE(window.find(1)->dup);
+  CHECK(window.find(2)->dup);
+}
+
+TEST_CASE("the bytes of all windows are known", "[delivery]") {
+  const std::size_t before = InflightWindow::allBytes();
+  {
+    InflightWindow one;
+    InflightWindow two;
+    one.send(deliveryOf(Qos::atLeastOnce));
+    two.send(deliveryOf(Qos::exactlyOnce));
+    two.send(deliveryOf(Qos::exactlyOnce));
+    CHECK(InflightWindow::allBytes() == before + one.bytes() + two.bytes());
+    two.pubrec(1, false);
+    one.puback(1);
+    CHECK(one.bytes() == 0);
+    CHECK(InflightWindow::allBytes() == before + two.bytes());
+  }
+  CHECK(InflightWindow::allBytes() == before);
+}
+
 TEST_CASE("sending again waits for slots of a smaller Receive Maximum [v5:4.9.0-1]", "[delivery]") {
   InflightWindow window;
   window.beginConnection(10);

@@ -146,6 +146,28 @@ TEST_CASE("who comes first to a queue that is full is a matter of policy", "[mem
   CHECK(broker.metrics.value("queued_bytes") == 0);
 }
 
+TEST_CASE("a session gives nothing up for a message that it gets no room for all the same",
+          "[memory_backend]") {
+  MemoryBackend::Options options;
+  options.maxAllQueuedBytes = ByteCount{10'000};
+  options.overflow = Overflow::dropOldest;
+  ProtocolBroker broker{{.backend = options}};
+  for (const auto& [name, topic] : {std::pair{"large", "l"}, std::pair{"small", "s"}}) {
+    Peer peer = join(broker, Version::v5, persistent(Version::v5, name));
+    subscribe(peer, topic, 1);
+    peer.reset();
+  }
+  Peer publisher = join(broker, Version::v5, "publisher");
+  publish(publisher, {.topic = "l", .payload = std::string(8000, 'x'), .qos = 1});
+  publish(publisher, {.topic = "s", .payload = "1", .qos = 1});
+  publish(publisher, {.topic = "s", .payload = "2", .qos = 1});
+  publish(publisher, {.topic = "s", .payload = std::string(5000, 'x'), .qos = 1});
+  CHECK(broker.metrics.value("queued_messages") == 3);
+  CHECK(broker.metrics.value("messages_dropped_queue_full") == 1);
+  Peer back = join(broker, Version::v5, persistent(Version::v5, "small"));
+  CHECK(receiveAll(back).size() == 2);
+}
+
 TEST_CASE("what waits for all sessions together is limited, too", "[memory_backend]") {
   const bool bySize = GENERATE(true, false);
   MemoryBackend::Options options;
@@ -328,6 +350,23 @@ TEST_CASE("a message for very many is given out in slices, in order", "[memory_b
   for (Peer& peer : peers) first += said(peer).empty() ? 0 : 1;
   CHECK(first == 256);
   CHECK(said(publisher) == Lines{});
+}
+
+TEST_CASE("a message is retained before it is given out in slices [v5:3.3.1-5]",
+          "[memory_backend]") {
+  ProtocolBroker broker{slowDelivery(20us)};
+  std::vector<Peer> peers;
+  for (int i = 0; i < 600; ++i) {
+    peers.push_back(join(broker, Version::v311, fmt::format("client{}", i)));
+    subscribe(peers.back(), "t");
+  }
+  Peer publisher = join(broker, Version::v311, "publisher");
+  publisher.push(publishPacket(Version::v311, {.topic = "t", .payload = "1", .retain = true}));
+  broker.flushList.run();
+  CHECK(broker.metrics.value("retained_messages") == 1);
+  std::size_t first = 0;
+  for (Peer& peer : peers) first += said(peer).empty() ? 0 : 1;
+  CHECK(first == 256);
 }
 
 TEST_CASE("a message that is given out in slices reaches everybody once", "[memory_backend]") {

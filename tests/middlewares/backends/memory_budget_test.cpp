@@ -49,7 +49,7 @@ TEST_CASE("queued and retained messages take no more than they may together", "[
   CHECK(answer(publisher, "r", 9000, true).at(0).starts_with("PUBACK #1"));
   CHECK(broker.metrics.value("retained_bytes") > 9000);
   Peer live = join(broker, version, "live");
-  subscribe(live, "t", 1);
+  subscribe(live, "t", 0);
   int told = 0;
   for (int i = 0; i < 10; ++i) told += answer(publisher, "t", 1000).at(0).ends_with(" 0x97");
   const std::int64_t queued = broker.metrics.value("queued_messages");
@@ -71,6 +71,26 @@ TEST_CASE("queued and retained messages take no more than they may together", "[
   CHECK(answer(publisher, "r", 0, true).at(0).starts_with("PUBACK #1"));
   CHECK(broker.metrics.value("retained_bytes") == 0);
   CHECK(answer(publisher, "more", 1000, true).at(0).starts_with("PUBACK #1"));
+}
+
+TEST_CASE("what clients do not acknowledge counts, too", "[memory_budget]") {
+  const auto version = GENERATE(Version::v311, Version::v5);
+  const unsigned qos = GENERATE(1U, 2U);
+  ProtocolBroker broker{limitedTo(1'000'000)};
+  Peer publisher = join(broker, version, "publisher");
+  Peer one = join(broker, version, persistent(version, "one"));
+  Peer two = join(broker, version, persistent(version, "two"));
+  for (Peer* const reader : {&one, &two}) subscribe(*reader, "t", qos);
+  for (int i = 0; i < 40; ++i) answer(publisher, "t", 40'000);
+  for (Peer* const reader : {&one, &two}) {
+    const std::size_t delivered = publishes(*reader).size();  // it acknowledges none
+    CHECK(delivered >= 11);
+    CHECK(delivered <= 13);
+    reader->reset();
+  }
+  CHECK(broker.metrics.value("messages_dropped_memory_limit") > 50);
+  Peer fresh = dial(broker, version, persistent(version, "new"));
+  CHECK(said(fresh) == Lines{version == Version::v5 ? "CONNACK 151" : "CONNACK 3"});
 }
 
 TEST_CASE("a session makes room in the memory of all at its own cost only", "[memory_budget]") {
