@@ -234,7 +234,7 @@ void Journal::handOver() {
     loose_ = false;
     finish(*batch);
     recycle(std::move(batch));
-    return;
+    return checkRoom();
   }
   if (const TimePoint when = due(); now < when && open_->live < pace_.operations)
     return remindAt(when);
@@ -299,6 +299,7 @@ void Journal::finish(Batch& batch) {
 /// tried again, with who waits for it.
 void Journal::finishRefused(Batch& batch) {
   owner_.refused(batch.result.message);
+  undoFailed(batch);
   std::size_t waiting = 0;
   std::uint32_t operation = 0;
   for (std::uint32_t i = 0; i < batch.units.size(); ++i) {
@@ -309,7 +310,6 @@ void Journal::finishRefused(Batch& batch) {
       Operation& each = batch.operations[operation];
       if (!unit.failed || std::holds_alternative<std::monostate>(each)) continue;
       if (refusable(each)) {
-        owner_.undo(each);
         refused = true;
       } else {
         retry_->operations.push_back(std::move(each));
@@ -330,6 +330,17 @@ void Journal::finishRefused(Batch& batch) {
   }
   batch.waiting.clear();
   retryAt_ = clock_.now() + kRetryInterval;
+}
+
+/// From the last to the first: what took the place of something has to give it back
+/// before that is undone itself.
+void Journal::undoFailed(Batch& batch) {
+  for (std::size_t i = batch.units.size(); i-- > 0;) {
+    if (!batch.units[i].failed) continue;
+    const std::uint32_t begin = i == 0 ? 0 : batch.units[i - 1].end;
+    for (std::uint32_t operation = batch.units[i].end; operation-- > begin;)
+      if (refusable(batch.operations[operation])) owner_.undo(batch.operations[operation]);
+  }
 }
 
 void Journal::breakDown(Batch& batch) {

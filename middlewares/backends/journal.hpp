@@ -176,6 +176,7 @@ private:
   void send(std::unique_ptr<Batch>& batch);
   void finish(Batch& batch);
   void finishRefused(Batch& batch);
+  void undoFailed(Batch& batch);
   void breakDown(Batch& batch);
   void refuseAll(Batch& batch);
   void recycle(std::unique_ptr<Batch> batch);

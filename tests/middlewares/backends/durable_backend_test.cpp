@@ -367,6 +367,15 @@ TEST_CASE("a will that is not due any more is stored no more", "[durable_backend
     CHECK(rows.wills.size() == 1);
     peer = broker.joinStored(Version::v5, persistent(Version::v5, "s"));
   }
+  SECTION("since its client came back, for as long as it is connected [v5:3.1.3-9]") {
+    peer.reset();
+    broker.commitAll();
+    Connect back = persistent(Version::v5, "s");
+    back.properties.clear();
+    peer = broker.joinStored(Version::v5, back);
+    broker.commitAll();
+    CHECK(rows.sessions.empty());
+  }
   broker.commitAll();
   CHECK(rows.wills.empty());
 }

@@ -179,5 +179,81 @@ TEST_CASE("publishers have to wait while too much waits to be stored", "[durable
   CHECK(rows.queue.size() == 30);
 }
 
+TEST_CASE("publishers go on when what they waited for is answered before it is written",
+          "[durable_backend]") {
+  Rows rows;
+  RowBackend::Options options;
+  options.pace = {1s};
+  options.pace.maxBytes = 20'000;
+  DurableBroker broker{rows, {}, options};
+  Peer subscriber = broker.joinStored(Version::v5, persistent(Version::v5, "s"));
+  broker.subscribeStored(subscriber, "t", 1);
+  // The disk is slow, and so the next commit is some time away.
+  Peer other = dial(broker, Version::v5, persistent(Version::v5, "other"));
+  broker.run();
+  broker.advance(1s);
+  broker.commit();
+  Peer publisher = join(broker, Version::v5, clean5("p"));
+  for (unsigned i = 1; i <= 30; ++i)
+    publisher.push(publishPacket(
+        Version::v5, {.topic = "t", .payload = std::string(1000, 'x'), .qos = 1, .id = i}));
+  broker.run();
+  CHECK(publisher.paused());
+  CHECK(receiveAll(subscriber).size() < 30);
+  const std::size_t commits = broker.store().commits;
+  broker.commit();  // a reminder: there is nothing to be written
+  CHECK(broker.store().commits == commits);
+  CHECK_FALSE(publisher.paused());
+  std::size_t acknowledged = said(publisher).size();
+  CHECK(acknowledged > 0);
+  receiveAll(subscriber);
+  broker.commitAll();
+  acknowledged += said(publisher).size();
+  CHECK(acknowledged == 30);
+  CHECK(rows.queue.empty());
+}
+
+TEST_CASE("of several retained messages that there is no room for none stays",
+          "[durable_backend]") {
+  Rows rows;
+  DurableBroker broker{rows};
+  Peer publisher = join(broker, Version::v5, clean5("p"));
+  const auto retain = [&](std::string payload, unsigned id) {
+    publisher.send(publishPacket(
+        Version::v5,
+        {.topic = "t", .payload = std::move(payload), .qos = 1, .id = id, .retain = true}));
+  };
+  retain("old", 1);
+  broker.commitAll();
+  broker.store().judge = [](std::span<const Operation>) { return Verdict::refuse; };
+  Peer waiting = dial(broker, Version::v5, persistent(Version::v5, "waiting"));
+  broker.run();  // its commit is under way, so both come into the next one
+  retain("new", 2);
+  retain("newer", 3);
+  said(publisher);
+  for (int i = 0; i < 3; ++i) broker.commit();
+  CHECK(said(publisher) == Lines{"PUBACK #2 0x97", "PUBACK #3 0x97"});
+  Peer subscriber = join(broker, Version::v5, clean5("s"));
+  subscriber.send(subscribePacket(Version::v5, 1, {{"t", 0}}));
+  CHECK(publishes(subscriber) == Lines{"PUBLISH t 'old' retain"});
+}
+
+TEST_CASE("a stored QoS 2 message that is too large for its client leaves its place to the next",
+          "[durable_backend]") {
+  Rows rows;
+  DurableBroker broker{rows, {.outbound = {.maxInflight = 1}}};
+  Connect connect = persistent(Version::v5, "s");
+  connect.properties.push_back(property(PropertyId::maximumPacketSize, 200));
+  Peer subscriber = broker.joinStored(Version::v5, connect);
+  broker.subscribeStored(subscriber, "t", 2);
+  Peer publisher = join(broker, Version::v5, clean5("p"));
+  publisher.send(publishPacket(
+      Version::v5, {.topic = "t", .payload = std::string(500, 'x'), .qos = 2, .id = 1}));
+  publisher.send(publishPacket(Version::v5, {.topic = "t", .payload = "2", .qos = 2, .id = 2}));
+  broker.commitAll();
+  CHECK(said(subscriber) == Lines{"PUBLISH t '2' q2 #2"});
+  CHECK(broker.metrics.value("messages_dropped_packet_too_large") == 1);
+}
+
 }  // namespace
 }  // namespace mqttstack::test
