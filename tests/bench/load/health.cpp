@@ -69,13 +69,11 @@ class Churn final : public Trouble, public Watcher {
 public:
   using Trouble::Trouble;
   void prepare() override {
-    Crowd& crowd = *crowd_;
-    Connection& keeper = crowd.join({});
-    for (std::uint32_t i = 0; i < options_.clients; ++i) {
+    constexpr std::uint32_t kOfEach = 1'000;  // as many as brokers usually allow
+    for (std::uint32_t first = 0; first < options_.filters; first += kOfEach)
+      keepFilters(first, std::min(kOfEach, options_.filters - first));
+    for (std::uint32_t i = 0; i < options_.clients; ++i)
       clients_.push_back(std::make_unique<Connection>(loop_, *this, i, introduction(i)));
-    }
-    crowd.bringUp();
-    keepFilters(keeper);
     if (loop_.bringUp(clients_, options_.connecting, std::chrono::seconds{60}) < clients_.size())
       throw std::runtime_error{"a client did not come up: " + loop_.firstFailure()};
   }
@@ -94,17 +92,20 @@ private:
     return introduction;
   }
 
-  void keepFilters(Connection& keeper) {
+  /// A client that does nothing else.
+  void keepFilters(std::uint32_t first, std::uint32_t count) {
     constexpr std::uint32_t kAtOnce = 100;
-    std::uint64_t packets = 0;
-    for (std::uint32_t next = 0; next < options_.filters;) {
+    Connection& keeper = crowd_.join({});
+    crowd_.bringUp();
+    const std::uint32_t end = first + count;
+    for (std::uint16_t packetId = 1; first < end; ++packetId) {
       std::vector<std::string> filters;
-      while (next < options_.filters && filters.size() < kAtOnce)
-        filters.push_back(fmt::format("d/+/{:07}/y", next++));
-      appendSubscribe(keeper.pending(), options_.version,
-                      static_cast<std::uint16_t>(packets++ % 0xFFFF + 1), filters, 0);
+      while (first < end && filters.size() < kAtOnce)
+        filters.push_back(fmt::format("d/+/{:07}/y", first++));
+      appendSubscribe(keeper.pending(), options_.version, packetId, filters, 0);
       keeper.flush();
-      while (crowd_->answers() < packets && keeper.up()) loop_.turn(std::chrono::milliseconds{100});
+      const std::uint64_t answered = crowd_.answers();
+      while (crowd_.answers() == answered && keeper.up()) loop_.turn(std::chrono::seconds{1});
     }
     if (!keeper.up() || loop_.counts().refused)
       throw std::runtime_error{"the broker does not take so many filters: " + loop_.firstFailure()};
@@ -123,7 +124,7 @@ private:
     if (type == PacketType::unsuback) turnOver(connection);
   }
 
-  std::unique_ptr<Crowd> crowd_ = std::make_unique<Crowd>(loop_, options_);
+  Crowd crowd_{loop_, options_};
   std::vector<std::unique_ptr<Connection>> clients_;
   std::uint64_t done_ = 0;
 };
