@@ -67,6 +67,7 @@ private:
         plan->socket.endpoint = *endpoint;
         checkBind(listener, *endpoint);
         decideAnonymous(listener, *plan);
+        checkCertificates(listener, *plan);
       } else {
         report_.error(listener.section.valueAt("bind"), endpoint.error());
       }
@@ -126,16 +127,26 @@ private:
     if (!said && loopback)
       plan.policy.allowAnonymous = plan.anonymousOnLoopback = true;
     else if (!plan.policy.allowAnonymous && loopback)
-      report_.warning(section.valueAt("allow_anonymous"),
-                      nobody +
-                          ", so that no client without credentials gets in and none with "
-                          "credentials is checked",
-                      remedies);
+      report_.error(section.valueAt("allow_anonymous"),
+                    nobody + ", so that clients without credentials get in all the same", remedies);
     else if (!plan.policy.allowAnonymous)
       report_.error(section.valueAt("bind"),
                     fmt::format("listener \"{}\" can be reached from the network, and {}",
                                 mqtt::printable(plan.policy.name), nobody),
                     remedies);
+  }
+
+  /// Nobody gets in by a certificate that nobody is asked for.
+  void checkCertificates(const ListenerConfig& listener, const ListenerPlan& plan) {
+    if (!plan.pipeline || !plan.pipeline->needsCertificates) return;
+    if (listener.tls && listener.tls->clientCertificates != net::ClientCertificates::none) return;
+    report_.warning(
+        listener.section.valueAt("bind"),
+        fmt::format("pipeline \"{}\" lets clients in by their certificates only, and listener "
+                    "\"{}\" asks for none",
+                    mqtt::printable(plan.pipeline->name), mqtt::printable(plan.policy.name)),
+        "add client_certificates = \"required\" to its tls, or list another authenticator, for "
+        "example \"password_file\"");
   }
 
   bool isReadable(const ConfigSection& section, std::string_view key,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "app/pipeline_check.hpp"
 #include "core/mqtt/text.hpp"
 #include "core/stack/reloadable.hpp"
 
@@ -11,19 +12,6 @@ namespace {
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Whether its kind of middleware says that clients were accepted, which only one
-/// can know that accepts them.
-bool establishesSessions(const MiddlewareInfo& info) {
-  return contains(info.executes, SessionEstablished::kName) ||
-         contains(info.mayExecute, SessionEstablished::kName);
-}
-
-/// Whether it sees CONNECT packets.
-bool seesConnect(Middleware* middleware) {
-  const auto* handler = dynamic_cast<const HandlesPackets*>(middleware);
-  return handler && handler->packets().contains(mqtt::PacketType::connect);
 }
 
 OptionValues optionValues(const ConfigSection& section, const MiddlewareInfo& info) {
@@ -158,19 +146,17 @@ void Pipelines::wire(const PipelineConfig& config) {
       std::make_unique<Stack>(config.name, fields_, Logger{services_.log, config.name}),
       false};
   const bool complete = addMembers(config, pipeline);
-  for (const Pipeline::Member& member : pipeline.members)
-    if (contains(info(member).executes, AuthenticateConnection::kName) ||
-        contains(info(member).mayExecute, AuthenticateConnection::kName))
-      pipeline.authenticates = true;
-
+  bool otherwise = false;
+  for (const Pipeline::Member& member : pipeline.members) {
+    if (info(member).asks(AuthenticateConnection::kName)) pipeline.authenticates = true;
+    if (!info(member).answers(AuthenticateConnection::kName)) continue;
+    (info(member).needsCertificate ? pipeline.needsCertificates : otherwise) = true;
+  }
+  pipeline.needsCertificates = pipeline.needsCertificates && !otherwise;
   if (complete) {
-    checkCallbacks(config, pipeline);
-    checkConnect(config, pipeline);
-    if (pipeline.stack->middlewares().size() == pipeline.members.size()) {
-      Diagnostics diagnostics;
-      pipeline.stack->validate(diagnostics);
-      file(diagnostics, *report_);
-    }
+    Diagnostics diagnostics;
+    checkPipeline(services_.registry, pipeline, diagnostics);
+    file(diagnostics, *report_);
   }
   pipelines_.push_back(std::move(pipeline));
 }
@@ -207,46 +193,6 @@ bool Pipelines::addMembers(const PipelineConfig& config, Pipeline& pipeline) {
 }
 
 // Checking.
-
-/// Whatever is executed has to be answered by somebody in the same pipeline.
-void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pipeline) {
-  for (const Pipeline::Member& member : pipeline.members) {
-    for (const std::string& callback : info(member).executes) {
-      const bool handled =
-          std::any_of(pipeline.members.begin(), pipeline.members.end(),
-                      [&](const auto& other) { return contains(info(other).handles, callback); });
-      if (handled) continue;
-      const std::vector<std::string> handlers = services_.registry.handlersOf(callback);
-      report_->error(
-          locate({config.name, member.instance, {}}),
-          fmt::format("\"{}\" executes {}, and nothing in pipeline \"{}\" handles it",
-                      mqtt::printable(member.instance), callback, mqtt::printable(config.name)),
-          handlers.empty() ? "no middleware of this build handles it"
-                           : fmt::format("add {}{}", handlers.size() > 1 ? "one of: " : "",
-                                         fmt::join(handlers, ", ")));
-    }
-  }
-}
-
-/// Seeing CONNECT is not enough: many look at it and let it pass. Who answers it
-/// says so by sessionEstablished, since others wait for that.
-void Pipelines::checkConnect(const PipelineConfig& config, const Pipeline& pipeline) {
-  const auto& all = pipeline.stack->middlewares();
-  if (all.size() != pipeline.members.size()) return;
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if (seesConnect(all[i]) && establishesSessions(info(pipeline.members[i]))) return;
-
-  std::vector<std::string> names = services_.registry.names();
-  std::erase_if(names, [this](const std::string& name) {
-    return !establishesSessions(services_.registry.info(name));
-  });
-  report_->error(config.at,
-                 fmt::format("nothing in pipeline \"{}\" answers CONNECT: no client could connect",
-                             mqtt::printable(config.name)),
-                 names.empty() ? "no middleware of this build does"
-                               : fmt::format("add {}{}", names.size() > 1 ? "one of: " : "",
-                                             fmt::join(names, ", ")));
-}
 
 /// An instance that was meant to protect something must not be forgotten.
 void Pipelines::checkUnlisted() {

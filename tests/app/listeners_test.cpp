@@ -72,9 +72,11 @@ test.toml: 1 error
   }
 }
 
-TEST_CASE("a loopback listener that lets in nobody is warned of", "[listeners]") {
+TEST_CASE("a loopback listener cannot keep out clients that nobody authenticates", "[listeners]") {
   CHECK_THAT(problemsOf(listener("127.0.0.1:1883", "allow_anonymous = false")),
-             Contains("test.toml:3:19: warning: pipeline \"default\" authenticates nobody"));
+             Contains("test.toml:3:19: error: pipeline \"default\" authenticates nobody, so that "
+                      "clients without credentials get in all the same") &&
+                 Contains("help: add \"authentication\""));
 }
 
 TEST_CASE("loopback is what only this machine can reach", "[listeners]") {
