@@ -315,13 +315,19 @@ void Daemon::reloadFiles(ConfigReport& report) {
 /// Either everything about it is new for the connections to come, or nothing is,
 /// and the reason is returned.
 std::string Daemon::reloadTls(std::size_t index) {
-  auto context = loadTlsAnew(*plans_[index]);
-  if (context) {
-    listeners_[index]->setTls(std::move(context).value());
-    return {};
+  std::string why;
+  try {
+    auto context = loadTlsAnew(*plans_[index]);
+    if (context) {
+      listeners_[index]->setTls(std::move(context).value());
+      return {};
+    }
+    why = context.error();
+  } catch (const std::exception& exception) {
+    why = exception.what();
   }
   return fmt::format("listener \"{}\" goes on with the TLS files it has: {}",
-                     mqtt::printable(plans_[index]->policy.name), context.error());
+                     mqtt::printable(plans_[index]->policy.name), why);
 }
 
 /// Nobody is waited for.

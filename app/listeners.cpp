@@ -296,7 +296,8 @@ std::string describePolicy(const ListenerPlan& plan) {
 
 Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const ListenerPlan& plan) {
   for (const auto& file : net::filesOf(*plan.tls)) {
-    if (std::filesystem::is_directory(file)) continue;
+    std::error_code error;
+    if (std::filesystem::is_directory(file, error)) continue;
     if (const auto trouble = findFileTrouble(file))
       return Unexpected{fmt::format("cannot read \"{}\": {}{}", file.string(), trouble->why,
                                     trouble->help.empty() ? "" : " (" + trouble->help + ")")};

@@ -266,7 +266,9 @@ void Pipelines::reload(std::string_view name, ConfigReport& report) {
 
 void Pipelines::reload(const Instance& each, Diagnostics& diagnostics) {
   diagnostics.setPlace({{}, each.name, {}});
-  if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
+  auto* const reloadable = dynamic_cast<Reloadable*>(each.middleware.get());
+  if (!reloadable) return;
+  try {
     reloadable->reload(diagnostics);
 }
 
@@ -296,4 +298,8 @@ void Pipelines::stop() noexcept {
     if (std::exchange(each->started, false)) each->middleware->stop();
 }
 
+  } catch (const std::exception& exception) {
+    // Whatever goes wrong with a file must not end who is being served.
+    diagnostics.error(fmt::format("its files cannot be read anew: {}", exception.what()));
+  }
 }  // namespace mqttstack

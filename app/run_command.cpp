@@ -70,13 +70,15 @@ public:
     if (!source) return refuse(fmt::format("cannot read {}: {}", name, source.error().message()));
     ConfigReport report;
     const Config config = readConfig(std::move(source).value(), report);
-    {
+    try {
       const LogSink silent;
       const Daemon trial{config, registry_, silent, report};
     }
     if (report.hasErrors()) {
       report.log(log_, config.source);
       return refuse(firstError(report, config.source));
+    } catch (const std::exception& exception) {
+      report.error({}, fmt::format("what {} names cannot be read: {}", name, exception.what()));
     }
 
     sink_ = makeLogSink(logSettings(config.log, options_));

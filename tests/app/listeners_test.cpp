@@ -233,3 +233,16 @@ TEST_CASE("a further certificate is told at its own option", "[listeners]") {
   CHECK_THAT(problemsOf(listener("127.0.0.1:1", tls + "key = \"server.key\"\n"), name),
              Contains("certificate"));
 }
+
+TEST_CASE("TLS files that cannot even be looked at are told, and nothing is thrown",
+          "[listeners]") {
+  const TemporaryDirectory directory;
+  const std::filesystem::path loop = directory.path() / "server.crt";
+  std::filesystem::create_symlink(loop, loop);
+  ListenerPlan plan{};
+  plan.tls.emplace();
+  plan.tls->certificates.push_back({loop.string(), loop.string()});
+  const auto loaded = loadTlsAnew(plan);
+  REQUIRE_FALSE(loaded);
+  CHECK_THAT(loaded.error(), Contains("cannot read \"" + loop.string() + "\": "));
+}
