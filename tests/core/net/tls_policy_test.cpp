@@ -186,6 +186,36 @@ TEST_CASE("a CRL that holds none for a client's CA lets nobody of it in", "[tls_
   CHECK_FALSE(net.isLetIn({.shown = &good}));
 }
 
+TEST_CASE("whoever signs between a client and its CA may be taken back too", "[tls_policy]") {
+  PolicyNet net;
+  const Identity between = makeIdentity("Intermediate CA", &net.ca, "", Signs::yes);
+  const Identity client = makeIdentity("client", &between);
+  std::filesystem::create_directory(net.directory.file("cas"));
+  net.ca.save(net.directory.file("cas/root.pem"), "");
+  between.save(net.directory.file("cas/between.pem"), "");
+  net.options.clientCa = net.directory.file("cas");
+  net.options.clientCrl = net.directory.file("both.crl");
+  net.options.clientCertificates = ClientCertificates::required;
+  const auto writeBoth = [&](const std::vector<const Identity*>& revokedByRoot) {
+    writeRevocations(net.directory.file("root.crl"), net.ca, revokedByRoot);
+    writeRevocations(net.directory.file("between.crl"), between, {});
+    std::ofstream{net.options.clientCrl}
+        << std::ifstream{net.directory.file("root.crl")}.rdbuf()
+        << std::ifstream{net.directory.file("between.crl")}.rdbuf();
+    net.open();
+  };
+  writeBoth({});
+  CHECK(net.isLetIn({.shown = &client}));
+  writeBoth({&between});
+  CHECK_FALSE(net.isLetIn({.shown = &client}));
+  CHECK(net.sessions.back()->why.category() == certificateCategory());
+
+  // The root needs a list as well.
+  writeRevocations(net.options.clientCrl, between, {});
+  net.open();
+  CHECK_FALSE(net.isLetIn({.shown = &client}));
+}
+
 TEST_CASE("a bad CRL or an empty directory of CAs is told with its place", "[tls_policy]") {
   PolicyNet net;
   net.options.clientCertificates = ClientCertificates::required;
