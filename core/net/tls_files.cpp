@@ -119,6 +119,9 @@ TlsProblem loadClientTrust(SSL_CTX* context, const TlsOptions& options) {
                            ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                            : 0;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | required, nullptr);
+  // A ticket would let a certificate in that has expired meanwhile.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context, 0);
   return {};
 }
 
