@@ -169,20 +169,23 @@ private:
     AclTrie::Rule rule;
     rule.line = static_cast<std::uint32_t>(number_);
     std::string_view filter = text;
-    std::string_view word = takeWord(filter);
+    std::string_view behind = text;
+    std::string_view word = takeWord(behind);
     if (word == "deny") {
       rule.deny = true;
-      // What stands alone behind it is the filter, as mosquitto has it.
-      std::string_view behind = filter;
+      filter = behind;
       word = takeWord(behind);
-      if (!behind.empty()) {
-        rule.access = accessOf(word);
-        if (rule.access != 0) filter = behind;
-      }
-    } else {
-      rule.access = accessOf(word);
-      if (rule.access == 0) filter = text;
     }
+    // What stands alone is the filter, as mosquitto has it.
+    if (!behind.empty() || !rule.deny) {
+      rule.access = accessOf(word);
+      if (rule.access != 0) filter = behind;
+    }
+    if (rule.access == 0 && !behind.empty())
+      return report(
+          fmt::format("\"{}\" is no access", mqtt::printable(word)),
+          "there are: deny, publish, write, subscribe, receive, read, readwrite (a filter "
+          "with a space needs one of them in front)");
     if (rule.access == 0) rule.access = kRead | kWrite;
     if (!isGood(filter, substitutes)) return;
     rules_.trie_.add(tree, filter, substitutes, rule);

@@ -49,7 +49,7 @@ namespace mqttstack {
 ///
 /// - `topic [deny] [ACCESS] FILTER`. ACCESS is `publish` (also a will; or
 ///   `write`), `subscribe`, `receive`, `read` (these two), or `readwrite`: all
-///   three, which it is if left out.
+///   three, which it is if left out. A filter with a space in it needs one.
 /// - `pattern [deny] [ACCESS] FILTER`: the same, but for everybody, wherever it
 ///   stands.
 ///
