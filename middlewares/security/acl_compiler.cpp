@@ -187,6 +187,8 @@ private:
           "there are: deny, publish, write, subscribe, receive, read, readwrite (a filter "
           "with a space needs one of them in front)");
     if (rule.access == 0) rule.access = kRead | kWrite;
+    // Or a wider subscription would bring what this one may not.
+    if (rule.deny && (rule.access & bit(AclAccess::subscribe)) != 0) rule.access |= kRead;
     if (!isGood(filter, substitutes)) return;
     rules_.trie_.add(tree, filter, substitutes, rule);
     ++rules_.count_;

@@ -50,6 +50,8 @@ namespace mqttstack {
 /// - `topic [deny] [ACCESS] FILTER`. ACCESS is `publish` (also a will; or
 ///   `write`), `subscribe`, `receive`, `read` (these two), or `readwrite`: all
 ///   three, which it is if left out. A filter with a space in it needs one.
+///   `deny subscribe` denies to receive as well, or a wider subscription would
+///   bring it.
 /// - `pattern [deny] [ACCESS] FILTER`: the same, but for everybody, wherever it
 ///   stands.
 ///

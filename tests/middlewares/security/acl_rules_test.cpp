@@ -387,7 +387,9 @@ TEST_CASE("a whole filter is allowed by a rule that covers it, if none denies a 
   const AclRules rules = compile(
       "pattern read home/#\n"
       "pattern deny receive home/cellar/#\n"
-      "pattern deny subscribe garden/pond\n"
+      "pattern deny subscribe park/pond\n"
+      "pattern read park/#\n"
+      "pattern deny publish garden/pond\n"
       "pattern read garden/#\n"
       "pattern deny read mail/%u\n");
   const broker::Identity who = user("alice");
@@ -395,9 +397,23 @@ TEST_CASE("a whole filter is allowed by a rule that covers it, if none denies a 
   CHECK(rules.reception(who, "home/#") == Reception::mixed);
   CHECK(rules.reception(who, "+/cellar") == Reception::mixed);
   CHECK(rules.reception(who, "garden/#") == Reception::everything);
+  CHECK(rules.reception(who, "park/#") == Reception::mixed);
   CHECK(rules.reception(who, "street/#") == Reception::undecided);
   CHECK(rules.reception(who, "mail/bob") == Reception::mixed);
   CHECK(rules.reception(who, "#") == Reception::mixed);
+}
+
+TEST_CASE("what may not be subscribed to is not received by a wider filter either", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic read #\n"
+      "topic deny subscribe secret/#\n");
+  const auto alice = user("alice");
+  CHECK(subscribes(rules, alice, "#"));
+  CHECK(reads(rules, alice, "open"));
+  CHECK_FALSE(subscribes(rules, alice, "secret/x"));
+  CHECK_FALSE(reads(rules, alice, "secret/x"));
+  CHECK(rules.reception(alice, "#") == AclRules::Reception::mixed);
 }
 
 TEST_CASE("a word that is no access is told with those that are", "[acl_rules]") {
