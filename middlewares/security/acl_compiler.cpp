@@ -230,6 +230,8 @@ private:
 AclRules AclRules::compile(std::string_view text, const Report& report) {
   AclRules rules;
   AclCompiler compiler{rules, report};
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     compiler.line(number, text.substr(0, end));

@@ -62,7 +62,7 @@ namespace mqttstack {
 /// clients have no `%u`.
 ///
 /// Empty lines and lines that start with `#` say nothing. Spaces around a line
-/// don't count; a name or filter may have spaces in it.
+/// don't count, nor does a byte order mark; a name or filter may have spaces in it.
 ///
 /// What no rule allows is not allowed, so an empty file allows nothing. A deny
 /// wins over all that allow. A filter that starts with a wildcard does not match

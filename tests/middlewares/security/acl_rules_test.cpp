@@ -424,6 +424,10 @@ TEST_CASE("a word that is no access is told with those that are", "[acl_rules]")
   CHECK(reads(rules, user("alice"), "living room/light"));
 }
 
+TEST_CASE("an access control file may begin with a byte order mark", "[acl_rules]") {
+  CHECK(reads(compile("\xEF\xBB\xBFuser alice\ntopic read a\n"), user("alice"), "a"));
+}
+
 TEST_CASE("a word behind deny that stands alone is the filter", "[acl_rules]") {
   const auto rules = compile("user alice\ntopic #\ntopic deny read\ntopic deny write write\n");
   const auto alice = user("alice");
