@@ -62,7 +62,7 @@ private:
     plan->pipeline = findPipeline(listener);
     checkName(listener, index);
     loadTls(listener, *plan);
-    if (!settings.bind.empty()) {
+    if (listener.usable || !settings.bind.empty()) {
       if (auto endpoint = net::parseEndpoint(settings.bind)) {
         plan->socket.endpoint = *endpoint;
         checkBind(listener, *endpoint);
@@ -321,6 +321,10 @@ bool isLoopback(const net::Endpoint& endpoint) {
 
 bool overlap(const net::Endpoint& a, const net::Endpoint& b) {
   if (a.port != b.port || a.port == 0) return false;
+  // One name of two addresses.
+  if (a.host == "localhost" && b.host != a.host)
+    return overlap({"127.0.0.1", a.port}, b) || overlap({"::1", a.port}, b);
+  if (b.host == "localhost" && b.host != a.host) return overlap(b, a);
   if (a.host == b.host || a.host == "*" || b.host == "*") return true;
   const auto first = numericAddress(a.host);
   const auto second = numericAddress(b.host);

@@ -53,6 +53,7 @@ Pipelines::Pipelines(const Config& config, const Services& services, ConfigRepor
   makeInstances();
   for (const PipelineConfig& pipeline : config_.pipelines) wire(pipeline);
   checkUnlisted();
+  checkStores();
   report_ = nullptr;
 }
 
@@ -209,6 +210,33 @@ void Pipelines::checkUnlisted() {
   }
 }
 
+/// Who can read its file again lets others read it too; who cannot has it for itself.
+void Pipelines::checkStores() {
+  const auto owns = [this](const Instance& each) {
+    const auto& options = services_.registry.info(each.type).options;
+    return each.middleware && !dynamic_cast<const Reloadable*>(each.middleware.get()) &&
+           std::any_of(options.begin(), options.end(),
+                       [](const OptionInfo& option) { return option.type == "path"; });
+  };
+  const auto filesOf = [this](const Instance& each) {
+    std::vector<std::filesystem::path> files = pathsOf(each);
+    std::error_code ignored;
+    for (auto& file : files) file = std::filesystem::weakly_canonical(file, ignored);
+    return files;
+  };
+  for (auto each = instances_.begin(); each != instances_.end(); ++each) {
+    if (!owns(*each)) continue;
+    const auto other = std::find_if(instances_.begin(), each, [&](const Instance& earlier) {
+      return earlier.type == each->type && owns(earlier) && filesOf(earlier) == filesOf(*each);
+    });
+    if (other == each) continue;
+    report_->error(locate({{}, each->name, "path"}),
+                   fmt::format("\"{}\" and \"{}\" would have the same file",
+                               mqtt::printable(other->name), mqtt::printable(each->name)),
+                   "give one of them another path, or let both pipelines list the same one");
+  }
+}
+
 void Pipelines::file(const Diagnostics& diagnostics, ConfigReport& report) const {
   for (const Finding& finding : diagnostics.findings()) {
     const SourceSpan at = locate(finding.place);
@@ -270,24 +298,35 @@ void Pipelines::reload(const Instance& each, Diagnostics& diagnostics) {
   if (!reloadable) return;
   try {
     reloadable->reload(diagnostics);
+  } catch (const std::exception& exception) {
+    // Whatever goes wrong with a file must not end who is being served.
+    diagnostics.error(fmt::format("its files cannot be read anew: {}", exception.what()));
+  }
 }
 
 std::vector<Pipelines::Reader> Pipelines::readers() const {
   std::vector<Reader> all;
   for (const Instance& each : instances_) {
-    const InstanceConfig* config = config_.instance(each.name);
-    if (!config || !dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
-    Reader reader{each.name, {}};
-    for (const OptionInfo& option : services_.registry.info(each.type).options) {
-      const ConfigEntry* entry = config->section.table.find(option.name);
-      std::filesystem::path path;
-      if (option.type == "path" && entry &&
-          detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
-        reader.files.push_back(std::move(path));
-    }
+    if (!dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
+    Reader reader{each.name, pathsOf(each)};
     if (!reader.files.empty()) all.push_back(std::move(reader));
   }
   return all;
+}
+
+/// What the file gives its options of the kind "path".
+std::vector<std::filesystem::path> Pipelines::pathsOf(const Instance& instance) const {
+  std::vector<std::filesystem::path> paths;
+  const InstanceConfig* config = config_.instance(instance.name);
+  if (!config) return paths;
+  for (const OptionInfo& option : services_.registry.info(instance.type).options) {
+    const ConfigEntry* entry = config->section.table.find(option.name);
+    std::filesystem::path path;
+    if (option.type == "path" && entry &&
+        detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
+      paths.push_back(std::move(path));
+  }
+  return paths;
 }
 
 void Pipelines::stop() noexcept {
@@ -298,8 +337,4 @@ void Pipelines::stop() noexcept {
     if (std::exchange(each->started, false)) each->middleware->stop();
 }
 
-  } catch (const std::exception& exception) {
-    // Whatever goes wrong with a file must not end who is being served.
-    diagnostics.error(fmt::format("its files cannot be read anew: {}", exception.what()));
-  }
 }  // namespace mqttstack

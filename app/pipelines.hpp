@@ -93,9 +93,11 @@ private:
   void wire(const PipelineConfig& pipeline);
   bool addMembers(const PipelineConfig& config, Pipeline& pipeline);
   void checkUnlisted();
+  void checkStores();
   void file(const Diagnostics& diagnostics, ConfigReport& report) const;
   SourceSpan locate(const ConfigPlace& place) const;
   const Instance* instance(std::string_view name) const noexcept;
+  std::vector<std::filesystem::path> pathsOf(const Instance& instance) const;
   static void reload(const Instance& each, Diagnostics& diagnostics);
   const MiddlewareInfo& info(const Pipeline::Member& member) const {
     return services_.registry.info(member.type);

@@ -93,6 +93,11 @@ TEST_CASE("endpoints overlap where both cannot be had", "[listeners]") {
   CHECK(overlap({"10.0.0.1", 1}, {"0.0.0.0", 1}));
   CHECK(overlap({"*", 1}, {"::1", 1}));
   CHECK(overlap({"::", 1}, {"::1", 1}));
+  CHECK(overlap({"localhost", 1}, {"127.0.0.1", 1}));
+  CHECK(overlap({"::1", 1}, {"localhost", 1}));
+  CHECK(overlap({"localhost", 1}, {"0.0.0.0", 1}));
+  CHECK(overlap({"localhost", 1}, {"localhost", 1}));
+  CHECK_FALSE(overlap({"localhost", 1}, {"127.0.0.2", 1}));
   CHECK_FALSE(overlap({"127.0.0.1", 0}, {"127.0.0.1", 0}));
   CHECK_FALSE(overlap({"127.0.0.1", 1}, {"127.0.0.1", 2}));
   CHECK_FALSE(overlap({"127.0.0.1", 1}, {"127.0.0.2", 1}));
@@ -245,4 +250,10 @@ TEST_CASE("TLS files that cannot even be looked at are told, and nothing is thro
   const auto loaded = loadTlsAnew(plan);
   REQUIRE_FALSE(loaded);
   CHECK_THAT(loaded.error(), Contains("cannot read \"" + loop.string() + "\": "));
+}
+
+TEST_CASE("an address that is none is told, also one that is empty", "[listeners]") {
+  CHECK_THAT(problemsOf(listener("")), Contains("test.toml:2:8: error: \"\" is no endpoint"));
+  CHECK_THAT(problemsOf(listener("300.1.1.1:1883")),
+             Contains("what stands before the port is no IPv4 address"));
 }

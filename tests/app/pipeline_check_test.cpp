@@ -185,3 +185,38 @@ TEST_CASE("certificates that nobody asks for let nobody in", "[pipeline_check]")
         "list another authenticator, for example \"password_file\")\n");
   CHECK(findingsOf(kOpen + "authentication, client_certificate, password_file, " + kRest) == "");
 }
+
+TEST_CASE("two stores have not one file", "[pipeline_check]") {
+  const auto members = [](const std::string& backend) {
+    return "\nother = [\"connection\", \"keep_alive\", \"" + backend +
+           "\", \"session_manager\", \"subscription_manager\", \"inbound_manager\", "
+           "\"outbound_manager\"]\n";
+  };
+  const std::string usual =
+      "connection, keep_alive, sqlite_backend, session_manager, subscription_manager, "
+      "inbound_manager, outbound_manager";
+  const std::string listener = "[[listener]]\nbind = \"127.0.0.1:1884\"\npipeline = \"other\"\n";
+  const auto withPaths = [&](const std::string& one, const std::string& two) {
+    return findingsOf(usual,
+                      members("second") + "[middleware.sqlite_backend]\npath = \"" + one +
+                          "\"\n[middleware.second]\nuse = \"sqlite_backend\"\npath = \"" + two +
+                          "\"\n",
+                      listener);
+  };
+  CHECK(withPaths("a.db", "b.db") == "");
+  CHECK(withPaths("a.db", "./a.db") ==
+        "error: \"sqlite_backend\" and \"second\" would have the same file (give one of them "
+        "another path, or let both pipelines list the same one)\n");
+  CHECK(findingsOf(usual, members("sqlite_backend"), listener) == "");
+}
+
+TEST_CASE("a store is checked for a directory that it can be made in", "[pipeline_check]") {
+  const std::string usual =
+      "connection, keep_alive, sqlite_backend, session_manager, subscription_manager, "
+      "inbound_manager, outbound_manager";
+  const std::string path = "[middleware.sqlite_backend]\npath = \"nowhere/a.db\"\n";
+  CHECK(findingsOf(usual, path) == "");  // start() will tell
+  CHECK_THAT(findingsOf(usual, path, "", Daemon::Purpose::check),
+             Contains("error: nothing can be stored in ") &&
+                 Contains("nowhere: No such file or directory (make the directory, "));
+}
