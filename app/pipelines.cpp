@@ -5,6 +5,7 @@
 
 #include "app/pipeline_check.hpp"
 #include "core/mqtt/text.hpp"
+#include "core/stack/names_listeners.hpp"
 #include "core/stack/reloadable.hpp"
 
 namespace mqttstack {
@@ -54,6 +55,7 @@ Pipelines::Pipelines(const Config& config, const Services& services, ConfigRepor
   for (const PipelineConfig& pipeline : config_.pipelines) wire(pipeline);
   checkUnlisted();
   checkStores();
+  checkListenerNames();
   report_ = nullptr;
 }
 
@@ -234,6 +236,23 @@ void Pipelines::checkStores() {
                    fmt::format("\"{}\" and \"{}\" would have the same file",
                                mqtt::printable(other->name), mqtt::printable(each->name)),
                    "give one of them another path, or let both pipelines list the same one");
+  }
+}
+
+/// A rule about a listener that there is not holds for nobody, also one that denies.
+void Pipelines::checkListenerNames() {
+  std::vector<std::string> names;
+  for (const ListenerConfig& listener : config_.listeners) names.push_back(listener.settings.name);
+  for (const Instance& each : instances_) {
+    const auto* about = dynamic_cast<const NamesListeners*>(each.middleware.get());
+    if (!about) continue;
+    for (const std::string& name : about->listenersNamed())
+      if (!contains(names, name))
+        report_->warning(
+            locate({{}, each.name, "path"}),
+            fmt::format("\"{}\" has rules about listener \"{}\", and there is none of that name",
+                        mqtt::printable(each.name), mqtt::printable(name)),
+            helpWithName(name, names, "there are:"));
   }
 }
 

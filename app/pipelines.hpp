@@ -94,6 +94,7 @@ private:
   bool addMembers(const PipelineConfig& config, Pipeline& pipeline);
   void checkUnlisted();
   void checkStores();
+  void checkListenerNames();
   void file(const Diagnostics& diagnostics, ConfigReport& report) const;
   SourceSpan locate(const ConfigPlace& place) const;
   const Instance* instance(std::string_view name) const noexcept;

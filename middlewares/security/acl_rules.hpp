@@ -98,6 +98,9 @@ public:
     return decide(sectionsFor(who), who, access, subject);
   }
 
+  /// The listeners that sections are about, in the order of their names.
+  std::vector<std::string> listenersNamed() const;
+
   /// True if nobody may do anything.
   bool empty() const noexcept { return count_ == 0; }
 

@@ -22,9 +22,10 @@ const std::string kRest =
 /// a line with its help.
 std::string findingsOf(const std::string& members, const std::string& more = "",
                        const std::string& listener = "",
-                       Daemon::Purpose purpose = Daemon::Purpose::run) {
+                       Daemon::Purpose purpose = Daemon::Purpose::run,
+                       const std::string& acl = "topic read a\n") {
   const TemporaryDirectory directory;
-  directory.write("acl", "topic read a\n");
+  directory.write("acl", acl);
   directory.write("passwd", "alice:$6$salt$" + std::string(86, 'x') + "\n");
   directory.write("secret", std::string(32, 's'));
   std::string list;
@@ -219,4 +220,17 @@ TEST_CASE("a store is checked for a directory that it can be made in", "[pipelin
   CHECK_THAT(findingsOf(usual, path, "", Daemon::Purpose::check),
              Contains("error: nothing can be stored in ") &&
                  Contains("nowhere: No such file or directory (make the directory, "));
+}
+
+TEST_CASE("rules about a listener that there is not are warned of", "[pipeline_check]") {
+  const auto findings = [](const std::string& acl) {
+    return findingsOf(kOpen + "authorization, acl_file, " + kRest, "", "name = \"lan\"\n",
+                      Daemon::Purpose::run, acl);
+  };
+  CHECK(findings("listener lan\ntopic a\nwhen listener=lan user=a\ntopic a\n") == "");
+  CHECK(findings("listener lna\ntopic deny a\nwhen listener=lna user=a\ntopic deny a\n") ==
+        "warning: \"acl_file\" has rules about listener \"lna\", and there is none of that name "
+        "(did you mean \"lan\"?)\n");
+  CHECK_THAT(findings("when listener=internet address=local\ntopic deny #\n"),
+             Contains("about listener \"internet\"") && Contains("(there are: lan)"));
 }
