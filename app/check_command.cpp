@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <iostream>
+#include <netdb.h>
 #include <optional>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "app/config.hpp"
@@ -75,6 +77,26 @@ private:
   ConfigReport& report_;
 };
 
+/// Listeners whose name no name server knows. Takes as long as these take.
+void checkNames(const Config& config, const Daemon& daemon, ConfigReport& report) {
+  for (std::size_t i = 0; i < daemon.listeners().size(); ++i) {
+    const std::string& host = daemon.listeners()[i]->socket.endpoint.host;
+    if (host.empty() || host == "*") continue;
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE;
+    addrinfo* found = nullptr;
+    const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
+    if (failed != 0)
+      report.error(config.listeners[i].section.valueAt("bind"),
+                   fmt::format("no address of \"{}\" is known: {}", mqtt::printable(host),
+                               ::gai_strerror(failed)),
+                   "write an address of this machine");
+    else
+      ::freeaddrinfo(found);
+  }
+}
+
 }  // namespace
 
 ExitCode checkConfiguration(const CheckOptions& options, const Registry& registry) {
@@ -97,6 +119,7 @@ ExitCode checkConfiguration(const CheckOptions& options, const Registry& registr
   const LogSink silent;
   const Daemon daemon{config, registry, silent, report, Daemon::Purpose::check};
   if (user) AccessCheck{config, *user, report}.run(registry);
+  checkNames(config, daemon, report);
   report.print(std::cerr, config.source, colourOf(STDERR_FILENO));
   if (report.hasErrors()) return report.exitCode();
   if (options.quiet) return ExitCode::success;

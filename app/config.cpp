@@ -306,9 +306,9 @@ void TlsSettings::declare(OptionTable<TlsSettings>& table) {
             "Who may sign the certificates of clients: a PEM file, or a directory whose .pem, .crt "
             "and .cer files are all read.");
   table.add("client_crl", &TlsSettings::clientCrl,
-            "PEM file with the revocation lists of those who sign. A client whose certificate is "
-            "in one, or whose signer has none or one that is out of date, is refused. Left out: "
-            "nobody looks.");
+            "PEM file with the revocation lists of all who sign, up to the root. A client whose "
+            "certificate, or that of who signed it, is in one, or for whom one is missing or out "
+            "of date, is refused. Left out: nobody looks.");
   table.addChoice("client_certificates", &TlsSettings::clientCertificates,
                   {{"none", net::ClientCertificates::none},
                    {"optional", net::ClientCertificates::optional},

@@ -281,26 +281,42 @@ void Daemon::watchFiles() {
   for (std::size_t i = 0; i < plans_.size(); ++i) {
     if (!plans_[i]->tls) continue;
     fileWatch_.add([this, i] { return net::filesOf(*plans_[i]->tls); },
-                   [this, i] {
-                     if (const std::string problem = reloadTls(i); !problem.empty())
-                       return listenerLog_.error("{}", problem);
-                     listenerLog_.info(
-                         "listener \"{}\": TLS files have changed; new connections use them",
-                         mqtt::printable(plans_[i]->policy.name));
-                   });
+                   [this, i, told = std::string{}]() mutable { return onTlsChanged(i, told); });
   }
   for (const Pipelines::Reader& reader : pipelines_.readers())
-    fileWatch_.add(
-        [files = reader.files] { return files; },
-        [this, name = reader.instance] {
-          ConfigReport report;
-          pipelines_.reload(name, report);
-          report.log(log_, config_.source);
-          if (report.hasErrors())
-            log_.error("\"{}\" goes on with what it has read before", mqtt::printable(name));
-          else
-            log_.info("files of \"{}\" have changed and were read anew", mqtt::printable(name));
-        });
+    fileWatch_.add([files = reader.files] { return files; },
+                   [this, name = reader.instance, told = std::string{}]() mutable {
+                     return onFilesChanged(name, told);
+                   });
+}
+
+/// Returns whether they could be taken over. What went wrong is told when it is not
+/// what was told before.
+bool Daemon::onTlsChanged(std::size_t index, std::string& told) {
+  const std::string problem = reloadTls(index);
+  if (problem.empty())
+    listenerLog_.info("listener \"{}\": TLS files have changed; new connections use them",
+                      mqtt::printable(plans_[index]->policy.name));
+  else if (problem != told)
+    listenerLog_.error("{}", problem);
+  told = problem;
+  return problem.empty();
+}
+
+bool Daemon::onFilesChanged(const std::string& name, std::string& told) {
+  ConfigReport report;
+  pipelines_.reload(name, report);
+  std::string problem;
+  if (report.hasErrors())
+    for (const ConfigFinding& finding : report.findings())
+      problem += oneLine(finding, config_.source) + "\n";
+  if (problem.empty() || problem != told) report.log(log_, config_.source);
+  if (problem.empty())
+    log_.info("files of \"{}\" have changed and were read anew", mqtt::printable(name));
+  else if (problem != told)
+    log_.error("\"{}\" goes on with what it has read before", mqtt::printable(name));
+  told = problem;
+  return problem.empty();
 }
 
 void Daemon::reloadFiles(ConfigReport& report) {
@@ -310,18 +326,25 @@ void Daemon::reloadFiles(ConfigReport& report) {
     if (plans_[i]->tls)
       if (std::string problem = reloadTls(i); !problem.empty())
         report.error({}, std::move(problem), {}, Fault::data);
+  if (report.hasErrors()) fileWatch_.unsettle();
 }
 
 /// Either everything about it is new for the connections to come, or nothing is,
 /// and the reason is returned.
 std::string Daemon::reloadTls(std::size_t index) {
-  auto context = loadTlsAnew(*plans_[index]);
-  if (context) {
-    listeners_[index]->setTls(std::move(context).value());
-    return {};
+  std::string why;
+  try {
+    auto context = loadTlsAnew(*plans_[index]);
+    if (context) {
+      listeners_[index]->setTls(std::move(context).value());
+      return {};
+    }
+    why = context.error();
+  } catch (const std::exception& exception) {
+    why = exception.what();
   }
   return fmt::format("listener \"{}\" goes on with the TLS files it has: {}",
-                     mqtt::printable(plans_[index]->policy.name), context.error());
+                     mqtt::printable(plans_[index]->policy.name), why);
 }
 
 /// Nobody is waited for.

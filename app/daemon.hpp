@@ -90,6 +90,8 @@ private:
   void limitConnections(std::uint64_t openFiles);
   Metric& refusals(net::Refusal refusal);
   void watchFiles();
+  bool onTlsChanged(std::size_t index, std::string& told);
+  bool onFilesChanged(const std::string& name, std::string& told);
   std::string reloadTls(std::size_t index);
   void dropClients();
   void sayGoodbye();

@@ -1,5 +1,6 @@
 #include "app/file_watch.hpp"
 
+#include <algorithm>
 #include <sys/stat.h>
 #include <utility>
 
@@ -12,6 +13,9 @@ void mix(std::uint64_t& hash, std::uint64_t value) {
   for (int i = 0; i < 8; ++i) hash = (hash ^ ((value >> (8 * i)) & 0xffU)) * kPrime;
 }
 
+/// Reading a large file again and again that is not right would hold the loop up.
+constexpr unsigned kLongestPause = 31;
+
 template <class Number>
 std::uint64_t bits(Number number) {
   return static_cast<std::uint64_t>(number);
@@ -19,7 +23,7 @@ std::uint64_t bits(Number number) {
 
 }  // namespace
 
-void FileWatch::add(std::function<Files()> files, std::function<void()> changed) {
+void FileWatch::add(std::function<Files()> files, std::function<bool()> changed) {
   const Fingerprint now = look(files());
   watched_.push_back({std::move(files), std::move(changed), now, now});
 }
@@ -30,6 +34,10 @@ void FileWatch::start() {
 
 void FileWatch::settle() {
   for (Watched& each : watched_) each.known = each.seen = look(each.files());
+}
+
+void FileWatch::unsettle() {
+  for (Watched& each : watched_) each.known.reset();
 }
 
 FileWatch::Fingerprint FileWatch::look(const Files& files) {
@@ -58,8 +66,20 @@ void FileWatch::check() {
     const Fingerprint now = look(each.files());
     const bool quiet = std::exchange(each.seen, now) == now;
     if (!quiet || now == each.known) continue;
-    each.known = now;
-    each.changed();
+    if (now != each.refused) {
+      each.pause = each.nextPause = 0;
+    } else if (each.pause > 0) {
+      --each.pause;
+      continue;
+    }
+    if (each.changed()) {
+      each.known = now;
+      each.refused.reset();
+    } else {
+      each.refused = now;
+      each.pause = each.nextPause;
+      each.nextPause = std::min(2 * each.nextPause + 1, kLongestPause);
+    }
   }
 }
 

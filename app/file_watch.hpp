@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "core/util/timer_wheel.hpp"
@@ -28,8 +29,11 @@ public:
   /// Has `changed` called from the loop when one of the files that `files` names
   /// has changed, appeared or vanished. It names them anew each time, since a
   /// directory may hold others by then. What the files are now is not news.
-  /// `changed` must not add.
-  void add(std::function<Files()> files, std::function<void()> changed);
+  ///
+  /// `changed` returns whether they could be taken over. If not, it is called again,
+  /// also where they stay as they are: after one interval, and then less and less
+  /// often. It must not add.
+  void add(std::function<Files()> files, std::function<bool()> changed);
 
   /// Begins to look.
   void start();
@@ -38,15 +42,20 @@ public:
   /// Takes the files as they are now for known; called before they are read for
   /// another reason. What is changed later is told as ever.
   void settle();
+  /// Takes the files as they are now for changed: they could not be read.
+  void unsettle();
 
 private:
   /// What can be known of a set of files without reading them, as one number.
   using Fingerprint = std::uint64_t;
   struct Watched {
     std::function<Files()> files;
-    std::function<void()> changed;
-    Fingerprint known = 0;  // when it was told last
-    Fingerprint seen = 0;   // at the last look
+    std::function<bool()> changed;
+    std::optional<Fingerprint> known;      // when they were taken over last
+    Fingerprint seen = 0;                  // at the last look
+    std::optional<Fingerprint> refused{};  // when they could not be
+    unsigned pause = 0;                    // for how many looks nothing is tried again
+    unsigned nextPause = 0;
   };
 
   static Fingerprint look(const Files& files);

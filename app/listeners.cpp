@@ -62,11 +62,12 @@ private:
     plan->pipeline = findPipeline(listener);
     checkName(listener, index);
     loadTls(listener, *plan);
-    if (!settings.bind.empty()) {
+    if (listener.usable || !settings.bind.empty()) {
       if (auto endpoint = net::parseEndpoint(settings.bind)) {
         plan->socket.endpoint = *endpoint;
         checkBind(listener, *endpoint);
         decideAnonymous(listener, *plan);
+        checkCertificates(listener, *plan);
       } else {
         report_.error(listener.section.valueAt("bind"), endpoint.error());
       }
@@ -126,16 +127,26 @@ private:
     if (!said && loopback)
       plan.policy.allowAnonymous = plan.anonymousOnLoopback = true;
     else if (!plan.policy.allowAnonymous && loopback)
-      report_.warning(section.valueAt("allow_anonymous"),
-                      nobody +
-                          ", so that no client without credentials gets in and none with "
-                          "credentials is checked",
-                      remedies);
+      report_.error(section.valueAt("allow_anonymous"),
+                    nobody + ", so that clients without credentials get in all the same", remedies);
     else if (!plan.policy.allowAnonymous)
       report_.error(section.valueAt("bind"),
                     fmt::format("listener \"{}\" can be reached from the network, and {}",
                                 mqtt::printable(plan.policy.name), nobody),
                     remedies);
+  }
+
+  /// Nobody gets in by a certificate that nobody is asked for.
+  void checkCertificates(const ListenerConfig& listener, const ListenerPlan& plan) {
+    if (!plan.pipeline || !plan.pipeline->needsCertificates) return;
+    if (listener.tls && listener.tls->clientCertificates != net::ClientCertificates::none) return;
+    report_.warning(
+        listener.section.valueAt("bind"),
+        fmt::format("pipeline \"{}\" lets clients in by their certificates only, and listener "
+                    "\"{}\" asks for none",
+                    mqtt::printable(plan.pipeline->name), mqtt::printable(plan.policy.name)),
+        "add client_certificates = \"required\" to its tls, or list another authenticator, for "
+        "example \"password_file\"");
   }
 
   bool isReadable(const ConfigSection& section, std::string_view key,
@@ -285,7 +296,8 @@ std::string describePolicy(const ListenerPlan& plan) {
 
 Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const ListenerPlan& plan) {
   for (const auto& file : net::filesOf(*plan.tls)) {
-    if (std::filesystem::is_directory(file)) continue;
+    std::error_code error;
+    if (std::filesystem::is_directory(file, error)) continue;
     if (const auto trouble = findFileTrouble(file))
       return Unexpected{fmt::format("cannot read \"{}\": {}{}", file.string(), trouble->why,
                                     trouble->help.empty() ? "" : " (" + trouble->help + ")")};
@@ -309,6 +321,10 @@ bool isLoopback(const net::Endpoint& endpoint) {
 
 bool overlap(const net::Endpoint& a, const net::Endpoint& b) {
   if (a.port != b.port || a.port == 0) return false;
+  // One name of two addresses.
+  if (a.host == "localhost" && b.host != a.host)
+    return overlap({"127.0.0.1", a.port}, b) || overlap({"::1", a.port}, b);
+  if (b.host == "localhost" && b.host != a.host) return overlap(b, a);
   if (a.host == b.host || a.host == "*" || b.host == "*") return true;
   const auto first = numericAddress(a.host);
   const auto second = numericAddress(b.host);

@@ -84,9 +84,9 @@ path = "acl"
   no table is the middleware of that name, with its default options. An instance that several
   pipelines list exists once: two ways into the same store.
 - **Nothing is ignored.** Unknown keys, wrong types, unknown names, callbacks that nobody answers,
-  files that cannot be read, and tables of instances that no pipeline lists are errors, all told in
-  one run with line and column. `mqtt-stackd check --config FILE` tells them beside a running
-  broker and changes nothing.
+  middlewares that are never asked or stand too far behind, files that cannot be read, and tables of
+  instances that no pipeline lists are errors, all told in one run with line and column.
+  `mqtt-stackd check --config FILE` tells them beside a running broker and changes nothing.
 - **Nothing is open by accident.** A listener that the network can reach, with a pipeline that
   authenticates nobody, is refused unless it says `allow_anonymous = true`.
 - **Paths** are relative to the directory of the file. `${NAME}` in one stands for a variable of the

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "app/pipeline_check.hpp"
 #include "core/mqtt/text.hpp"
+#include "core/stack/names_listeners.hpp"
 #include "core/stack/reloadable.hpp"
 
 namespace mqttstack {
@@ -11,19 +13,6 @@ namespace {
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Whether its kind of middleware says that clients were accepted, which only one
-/// can know that accepts them.
-bool establishesSessions(const MiddlewareInfo& info) {
-  return contains(info.executes, SessionEstablished::kName) ||
-         contains(info.mayExecute, SessionEstablished::kName);
-}
-
-/// Whether it sees CONNECT packets.
-bool seesConnect(Middleware* middleware) {
-  const auto* handler = dynamic_cast<const HandlesPackets*>(middleware);
-  return handler && handler->packets().contains(mqtt::PacketType::connect);
 }
 
 OptionValues optionValues(const ConfigSection& section, const MiddlewareInfo& info) {
@@ -65,6 +54,8 @@ Pipelines::Pipelines(const Config& config, const Services& services, ConfigRepor
   makeInstances();
   for (const PipelineConfig& pipeline : config_.pipelines) wire(pipeline);
   checkUnlisted();
+  checkStores();
+  checkListenerNames();
   report_ = nullptr;
 }
 
@@ -158,19 +149,17 @@ void Pipelines::wire(const PipelineConfig& config) {
       std::make_unique<Stack>(config.name, fields_, Logger{services_.log, config.name}),
       false};
   const bool complete = addMembers(config, pipeline);
-  for (const Pipeline::Member& member : pipeline.members)
-    if (contains(info(member).executes, AuthenticateConnection::kName) ||
-        contains(info(member).mayExecute, AuthenticateConnection::kName))
-      pipeline.authenticates = true;
-
+  bool otherwise = false;
+  for (const Pipeline::Member& member : pipeline.members) {
+    if (info(member).asks(AuthenticateConnection::kName)) pipeline.authenticates = true;
+    if (!info(member).answers(AuthenticateConnection::kName)) continue;
+    (info(member).needsCertificate ? pipeline.needsCertificates : otherwise) = true;
+  }
+  pipeline.needsCertificates = pipeline.needsCertificates && !otherwise;
   if (complete) {
-    checkCallbacks(config, pipeline);
-    checkConnect(config, pipeline);
-    if (pipeline.stack->middlewares().size() == pipeline.members.size()) {
-      Diagnostics diagnostics;
-      pipeline.stack->validate(diagnostics);
-      file(diagnostics, *report_);
-    }
+    Diagnostics diagnostics;
+    checkPipeline(services_.registry, pipeline, diagnostics);
+    file(diagnostics, *report_);
   }
   pipelines_.push_back(std::move(pipeline));
 }
@@ -208,46 +197,6 @@ bool Pipelines::addMembers(const PipelineConfig& config, Pipeline& pipeline) {
 
 // Checking.
 
-/// Whatever is executed has to be answered by somebody in the same pipeline.
-void Pipelines::checkCallbacks(const PipelineConfig& config, const Pipeline& pipeline) {
-  for (const Pipeline::Member& member : pipeline.members) {
-    for (const std::string& callback : info(member).executes) {
-      const bool handled =
-          std::any_of(pipeline.members.begin(), pipeline.members.end(),
-                      [&](const auto& other) { return contains(info(other).handles, callback); });
-      if (handled) continue;
-      const std::vector<std::string> handlers = services_.registry.handlersOf(callback);
-      report_->error(
-          locate({config.name, member.instance, {}}),
-          fmt::format("\"{}\" executes {}, and nothing in pipeline \"{}\" handles it",
-                      mqtt::printable(member.instance), callback, mqtt::printable(config.name)),
-          handlers.empty() ? "no middleware of this build handles it"
-                           : fmt::format("add {}{}", handlers.size() > 1 ? "one of: " : "",
-                                         fmt::join(handlers, ", ")));
-    }
-  }
-}
-
-/// Seeing CONNECT is not enough: many look at it and let it pass. Who answers it
-/// says so by sessionEstablished, since others wait for that.
-void Pipelines::checkConnect(const PipelineConfig& config, const Pipeline& pipeline) {
-  const auto& all = pipeline.stack->middlewares();
-  if (all.size() != pipeline.members.size()) return;
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if (seesConnect(all[i]) && establishesSessions(info(pipeline.members[i]))) return;
-
-  std::vector<std::string> names = services_.registry.names();
-  std::erase_if(names, [this](const std::string& name) {
-    return !establishesSessions(services_.registry.info(name));
-  });
-  report_->error(config.at,
-                 fmt::format("nothing in pipeline \"{}\" answers CONNECT: no client could connect",
-                             mqtt::printable(config.name)),
-                 names.empty() ? "no middleware of this build does"
-                               : fmt::format("add {}{}", names.size() > 1 ? "one of: " : "",
-                                             fmt::join(names, ", ")));
-}
-
 /// An instance that was meant to protect something must not be forgotten.
 void Pipelines::checkUnlisted() {
   for (const InstanceConfig& each : config_.instances) {
@@ -260,6 +209,50 @@ void Pipelines::checkUnlisted() {
       report_->error(each.section.at,
                      fmt::format("no pipeline lists \"{}\"", mqtt::printable(each.name)),
                      "add it to a pipeline, or take its table out");
+  }
+}
+
+/// Who can read its file again lets others read it too; who cannot has it for itself.
+void Pipelines::checkStores() {
+  const auto owns = [this](const Instance& each) {
+    const auto& options = services_.registry.info(each.type).options;
+    return each.middleware && !dynamic_cast<const Reloadable*>(each.middleware.get()) &&
+           std::any_of(options.begin(), options.end(),
+                       [](const OptionInfo& option) { return option.type == "path"; });
+  };
+  const auto filesOf = [this](const Instance& each) {
+    std::vector<std::filesystem::path> files = pathsOf(each);
+    std::error_code ignored;
+    for (auto& file : files) file = std::filesystem::weakly_canonical(file, ignored);
+    return files;
+  };
+  for (auto each = instances_.begin(); each != instances_.end(); ++each) {
+    if (!owns(*each)) continue;
+    const auto other = std::find_if(instances_.begin(), each, [&](const Instance& earlier) {
+      return earlier.type == each->type && owns(earlier) && filesOf(earlier) == filesOf(*each);
+    });
+    if (other == each) continue;
+    report_->error(locate({{}, each->name, "path"}),
+                   fmt::format("\"{}\" and \"{}\" would have the same file",
+                               mqtt::printable(other->name), mqtt::printable(each->name)),
+                   "give one of them another path, or let both pipelines list the same one");
+  }
+}
+
+/// A rule about a listener that there is not holds for nobody, also one that denies.
+void Pipelines::checkListenerNames() {
+  std::vector<std::string> names;
+  for (const ListenerConfig& listener : config_.listeners) names.push_back(listener.settings.name);
+  for (const Instance& each : instances_) {
+    const auto* about = dynamic_cast<const NamesListeners*>(each.middleware.get());
+    if (!about) continue;
+    for (const std::string& name : about->listenersNamed())
+      if (!contains(names, name))
+        report_->warning(
+            locate({{}, each.name, "path"}),
+            fmt::format("\"{}\" has rules about listener \"{}\", and there is none of that name",
+                        mqtt::printable(each.name), mqtt::printable(name)),
+            helpWithName(name, names, "there are:"));
   }
 }
 
@@ -320,26 +313,39 @@ void Pipelines::reload(std::string_view name, ConfigReport& report) {
 
 void Pipelines::reload(const Instance& each, Diagnostics& diagnostics) {
   diagnostics.setPlace({{}, each.name, {}});
-  if (auto* reloadable = dynamic_cast<Reloadable*>(each.middleware.get()))
+  auto* const reloadable = dynamic_cast<Reloadable*>(each.middleware.get());
+  if (!reloadable) return;
+  try {
     reloadable->reload(diagnostics);
+  } catch (const std::exception& exception) {
+    // Whatever goes wrong with a file must not end who is being served.
+    diagnostics.error(fmt::format("its files cannot be read anew: {}", exception.what()));
+  }
 }
 
 std::vector<Pipelines::Reader> Pipelines::readers() const {
   std::vector<Reader> all;
   for (const Instance& each : instances_) {
-    const InstanceConfig* config = config_.instance(each.name);
-    if (!config || !dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
-    Reader reader{each.name, {}};
-    for (const OptionInfo& option : services_.registry.info(each.type).options) {
-      const ConfigEntry* entry = config->section.table.find(option.name);
-      std::filesystem::path path;
-      if (option.type == "path" && entry &&
-          detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
-        reader.files.push_back(std::move(path));
-    }
+    if (!dynamic_cast<const Reloadable*>(each.middleware.get())) continue;
+    Reader reader{each.name, pathsOf(each)};
     if (!reader.files.empty()) all.push_back(std::move(reader));
   }
   return all;
+}
+
+/// What the file gives its options of the kind "path".
+std::vector<std::filesystem::path> Pipelines::pathsOf(const Instance& instance) const {
+  std::vector<std::filesystem::path> paths;
+  const InstanceConfig* config = config_.instance(instance.name);
+  if (!config) return paths;
+  for (const OptionInfo& option : services_.registry.info(instance.type).options) {
+    const ConfigEntry* entry = config->section.table.find(option.name);
+    std::filesystem::path path;
+    if (option.type == "path" && entry &&
+        detail::convert(toOptionValue(entry->value, option.type), path, config_.base).empty())
+      paths.push_back(std::move(path));
+  }
+  return paths;
 }
 
 void Pipelines::stop() noexcept {

@@ -35,7 +35,8 @@ struct Pipeline {
   std::string name;
   std::vector<Member> members;  ///< in their order; those that could be made
   std::unique_ptr<Stack> stack;
-  bool authenticates = false;  ///< somebody in it asks who a client is
+  bool authenticates = false;      ///< somebody in it asks who a client is
+  bool needsCertificates = false;  ///< who is asked judges by certificates only
 };
 
 /// "connection, keep_alive, passwords (password_file)"
@@ -91,12 +92,13 @@ private:
   void makeInstances();
   void wire(const PipelineConfig& pipeline);
   bool addMembers(const PipelineConfig& config, Pipeline& pipeline);
-  void checkCallbacks(const PipelineConfig& config, const Pipeline& pipeline);
-  void checkConnect(const PipelineConfig& config, const Pipeline& pipeline);
   void checkUnlisted();
+  void checkStores();
+  void checkListenerNames();
   void file(const Diagnostics& diagnostics, ConfigReport& report) const;
   SourceSpan locate(const ConfigPlace& place) const;
   const Instance* instance(std::string_view name) const noexcept;
+  std::vector<std::filesystem::path> pathsOf(const Instance& instance) const;
   static void reload(const Instance& each, Diagnostics& diagnostics);
   const MiddlewareInfo& info(const Pipeline::Member& member) const {
     return services_.registry.info(member.type);

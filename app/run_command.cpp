@@ -1,5 +1,6 @@
 #include "app/run_command.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <iostream>
 #include <unistd.h>
@@ -44,10 +45,10 @@ void tell(const ConfigReport& report, const SourceText& source, const LogSetting
   report.log(Logger{sink, "config"}, source);
 }
 
-std::string firstError(const ConfigReport& report, const SourceText& source) {
-  for (const ConfigFinding& finding : report.findings())
-    if (finding.severity == Severity::error) return headline(finding, source);
-  return {};
+/// REQUIRES: there is one.
+const ConfigFinding* firstError(const ConfigReport& report) {
+  return &*std::find_if(report.findings().begin(), report.findings().end(),
+                        [](const auto& each) { return each.severity == Severity::error; });
 }
 
 /// What SIGHUP does: looks at the whole file first, and takes over what can be
@@ -67,22 +68,24 @@ public:
   std::string operator()() {
     const std::string name = running_.source.name();
     auto source = readSource(options_.configFile);
-    if (!source) return refuse(fmt::format("cannot read {}: {}", name, source.error().message()));
+    if (!source) {
+      const std::string why = fmt::format("cannot read {}: {}", name, source.error().message());
+      return refuse(why, why);
+    }
     ConfigReport report;
     const Config config = readConfig(std::move(source).value(), report);
-    {
+    try {
       const LogSink silent;
       const Daemon trial{config, registry_, silent, report};
+    } catch (const std::exception& exception) {
+      report.error({}, fmt::format("what {} names cannot be read: {}", name, exception.what()));
     }
-    if (report.hasErrors()) {
-      report.log(log_, config.source);
-      return refuse(firstError(report, config.source));
-    }
+    if (report.hasErrors()) return refuse(report, config.source);
 
     sink_ = makeLogSink(logSettings(config.log, options_));
     daemon_.reloadFiles(report);
+    if (report.hasErrors()) return refuse(report, config.source);
     report.log(log_, config.source);
-    if (report.hasErrors()) return refuse(firstError(report, config.source));
     const std::vector<std::string> changes = changesThatNeedRestart(running_, config);
     if (changes.empty()) {
       log_.info("hangup signal: {} reloaded", name);
@@ -94,8 +97,18 @@ public:
   }
 
 private:
-  std::string refuse(const std::string& why) const {
-    log_.error("hangup signal: not reloaded, the broker goes on as it was: {}", why);
+  /// Every finding has one line, the first error that which says what comes of it.
+  std::string refuse(const ConfigReport& report, const SourceText& source) const {
+    const ConfigFinding* const first = firstError(report);
+    for (const ConfigFinding& finding : report.findings())
+      if (finding.severity == Severity::warning)
+        log_.warning("{}", oneLine(finding, source));
+      else if (&finding != first)
+        log_.error("{}", oneLine(finding, source));
+    return refuse(oneLine(*first, source), headline(*first, source));
+  }
+  std::string refuse(const std::string& line, const std::string& why) const {
+    log_.error("hangup signal: not reloaded, the broker goes on as it was: {}", line);
     return fmt::format("Reload failed: {}.", why);
   }
 
@@ -133,7 +146,7 @@ ExitCode runBroker(const RunOptions& options, const Registry& registry) {
   daemon.inherit(std::move(sockets), report);
   tell(report, config.source, settings);
   if (report.hasErrors()) {
-    manager.status("cannot start: " + firstError(report, config.source));
+    manager.status("cannot start: " + headline(*firstError(report), config.source));
     return report.exitCode();
   }
 

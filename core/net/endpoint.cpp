@@ -45,6 +45,10 @@ Expected<Endpoint, std::string> parseEndpoint(std::string_view text) {
   } else if (host != "*") {
     for (const char c : host)
       if (!isNameCharacter(c)) return wrong(text, "the host has a character that no name has");
+    in_addr address;
+    if (host.find_first_not_of("0123456789.") == std::string_view::npos &&
+        ::inet_pton(AF_INET, std::string{host}.c_str(), &address) != 1)
+      return wrong(text, "what stands before the port is no IPv4 address");
   }
 
   std::uint16_t port = 0;

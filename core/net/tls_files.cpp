@@ -95,7 +95,7 @@ TlsProblem loadRevocations(SSL_CTX* context, const std::string& file) {
   X509_LOOKUP* lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
   if (!lookup || X509_load_crl_file(lookup, file.c_str(), X509_FILETYPE_PEM) < 1)
     return problem(what, file, takeTlsErrorText() + " (it must hold PEM revocation lists)");
-  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
   return {};
 }
 
@@ -119,6 +119,9 @@ TlsProblem loadClientTrust(SSL_CTX* context, const TlsOptions& options) {
                            ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
                            : 0;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | required, nullptr);
+  // A ticket would let a certificate in that has expired meanwhile.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context, 0);
   return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -53,8 +54,16 @@ struct Setup {
 ///
 /// It may declare, for documentation and for the check at wiring:
 /// - `using Executes = Callbacks<…>`: callbacks that it executes and that
-///   somebody has to handle,
-/// - `using MayExecute = Callbacks<…>`: callbacks that nobody needs to handle.
+///   somebody has to answer,
+/// - `using MayExecute = Callbacks<…>`: callbacks that nobody needs to answer,
+/// - `using Filters = Callbacks<…>`: callbacks that it handles, to stop or to watch
+///   them, and that another one has to answer,
+/// - `static constexpr mqtt::PacketTypes kAnswers`: packets that it answers, so that
+///   who stands behind it comes too late for them,
+/// - `static constexpr std::string_view kOnlyOne`: what a pipeline cannot have two of,
+///   `"backend"` or its own name,
+/// - `static constexpr bool kNeedsCertificate = true`: it judges logins, and only those
+///   that show a certificate.
 class Middleware {
 public:
   explicit Middleware(const Setup& setup);
@@ -71,6 +80,11 @@ public:
   /// Called for each pipeline that lists this instance, when it is complete.
   /// Reports an order or a combination that cannot work.
   virtual void validate(const Stack&, Diagnostics&) const {}
+
+  /// How bad it is that nothing in a pipeline executes this callback, which is
+  /// about rights and which the class handles; nothing if the options leave this
+  /// instance without a word to say to it.
+  virtual std::optional<Severity> unasked(std::string_view) const { return Severity::error; }
 
   /// Called once, after everything was found valid, before the first client.
   /// Reports what cannot be had (a lock, a file) as errors.

@@ -3,6 +3,21 @@
 #include <cassert>
 
 namespace mqttstack {
+namespace {
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+bool MiddlewareInfo::answers(std::string_view callback) const {
+  return contains(handles, callback) && !contains(filters, callback);
+}
+
+bool MiddlewareInfo::asks(std::string_view callback) const {
+  return contains(executes, callback) || contains(mayExecute, callback);
+}
 
 std::unique_ptr<Middleware> Registry::make(std::string_view type, Setup& setup,
                                            const OptionValues& values,
@@ -19,11 +34,15 @@ std::vector<std::string> Registry::names() const {
 }
 
 std::vector<std::string> Registry::handlersOf(std::string_view callback) const {
+  return namesWhere(
+      [callback](const MiddlewareInfo& info) { return contains(info.handles, callback); });
+}
+
+std::vector<std::string> Registry::namesWhere(
+    const std::function<bool(const MiddlewareInfo&)>& wanted) const {
   std::vector<std::string> names;
   for (const auto& [name, type] : types_)
-    if (std::find(type.info.handles.begin(), type.info.handles.end(), callback) !=
-        type.info.handles.end())
-      names.push_back(name);
+    if (wanted(type.info)) names.push_back(name);
   return names;
 }
 

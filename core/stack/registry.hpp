@@ -27,9 +27,18 @@ struct MiddlewareInfo {
   std::string name;
   std::string summary;
   std::vector<OptionInfo> options;
-  std::vector<std::string> handles;     ///< callbacks that it answers
+  std::vector<std::string> handles;     ///< callbacks that reach it
+  std::vector<std::string> filters;     ///< those of them that another one has to answer
   std::vector<std::string> executes;    ///< callbacks that somebody has to answer
   std::vector<std::string> mayExecute;  ///< callbacks that nobody needs to answer
+  mqtt::PacketTypes answeredPackets;    ///< packets that are over when they have met it
+  std::string onlyOne;                  ///< what a pipeline has no two of; may be empty
+  bool needsCertificate = false;        ///< it has no opinion about who shows no certificate
+
+  /// Whether it handles the callback, and not only to pass it on.
+  bool answers(std::string_view callback) const;
+  /// Whether it executes the callback, with or without somebody to answer.
+  bool asks(std::string_view callback) const;
 };
 
 /// Makes middlewares by name. Filled once by registerBuiltins(); not global, so
@@ -66,6 +75,9 @@ public:
   std::vector<std::string> names() const;
   /// The names of the types that handle a callback.
   std::vector<std::string> handlersOf(std::string_view callback) const;
+  /// The names of the types whose information is as `wanted` says.
+  std::vector<std::string> namesWhere(
+      const std::function<bool(const MiddlewareInfo&)>& wanted) const;
 
 private:
   struct Type {
@@ -148,6 +160,12 @@ void Registry::add() {
     type.info.executes = detail::namesOf(typename M::Executes{});
   if constexpr (requires { typename M::MayExecute; })
     type.info.mayExecute = detail::namesOf(typename M::MayExecute{});
+  if constexpr (requires { typename M::Filters; })
+    type.info.filters = detail::namesOf(typename M::Filters{});
+  if constexpr (requires { M::kAnswers; }) type.info.answeredPackets = M::kAnswers;
+  if constexpr (requires { M::kOnlyOne; }) type.info.onlyOne = M::kOnlyOne;
+  if constexpr (requires { M::kNeedsCertificate; })
+    type.info.needsCertificate = M::kNeedsCertificate;
   type.make = [table = std::move(table)](Setup& setup, const OptionValues& values,
                                          const std::filesystem::path& base,
                                          Diagnostics& diagnostics) -> std::unique_ptr<Middleware> {

@@ -66,6 +66,7 @@ class Backend : public Middleware,
                 public Handles<RemoveOfflineMessages>,
                 public Handles<ClearOfflineMessages> {
 public:
+  static constexpr std::string_view kOnlyOne = "backend";
   using Executes = Callbacks<ForwardMessage, CloseClient>;
   using MayExecute = Callbacks<RetainMessage, SessionEnded, MessageDropped>;
 

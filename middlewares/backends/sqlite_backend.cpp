@@ -1,5 +1,6 @@
 #include "middlewares/backends/sqlite_backend.hpp"
 
+#include <cerrno>
 #include <cstdlib>
 #include <system_error>
 #include <unistd.h>
@@ -63,6 +64,15 @@ void SqliteBackend::validate(const Stack& stack, Diagnostics& diagnostics) const
   DurableBackend::validate(stack, diagnostics);
   // Otherwise start() will tell.
   if (!thorough_ || std::exchange(examined_, true)) return;
+  const std::filesystem::path parent = options_.path.parent_path();
+  const std::filesystem::path directory = parent.empty() ? "." : parent;
+  if (directory != stateDirectory() && ::access(directory.c_str(), W_OK | X_OK) != 0) {
+    const std::error_code error{errno, std::generic_category()};
+    return diagnostics.errorAt(
+        "path", "nothing can be stored in " + directory.string() + ": " + error.message(),
+        "make the directory, and let the user that the broker runs as write to it",
+        error == std::errc::permission_denied ? Fault::permission : Fault::configuration);
+  }
   if (const std::string wrong = SqliteStore::examine(options_.path); !wrong.empty())
     diagnostics.errorAt("path", wrong);
 }

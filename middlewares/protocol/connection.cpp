@@ -181,4 +181,18 @@ Flow Connection::on(ConnectionClosed& closed, Next next, Done) {
   return client.stack().call(UncleanDisconnect{client, *client.session()}, next, goOn);
 }
 
+void Connection::validate(const Stack& stack, Diagnostics& diagnostics) const {
+  const auto own = stack.position(this);
+  for (const auto first :
+       {stack.firstHandler<NegotiateConnection>(), stack.firstHandler<OpenSession>(),
+        stack.firstHandler<SubscribeTopic>(), stack.firstHandler<UncleanDisconnect>()}) {
+    if (!first || !own || *own < *first) continue;
+    const std::string& other = stack.middlewares()[*first]->name();
+    diagnostics.error("\"" + name() + "\" stands behind \"" + other +
+                          "\", which works with the clients that it lets in",
+                      "move \"" + name() + "\" in front of \"" + other + "\"");
+    return;
+  }
+}
+
 }  // namespace mqttstack

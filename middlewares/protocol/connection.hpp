@@ -31,6 +31,7 @@ public:
   static constexpr std::string_view kName = "connection";
   static constexpr std::string_view kSummary =
       "Begins and ends connections: CONNECT, DISCONNECT, client identifiers, time limits.";
+  static constexpr std::string_view kOnlyOne = kName;
 
   struct Options {
     TimeSpan connectTimeout = std::chrono::seconds{10};
@@ -51,6 +52,9 @@ public:
   Flow on(CloseClient& close, SyncNext next, Done done) override;
   Flow on(ConnectionLost& lost, SyncNext next, Done done) override;
   Flow on(ConnectionClosed& closed, Next next, Done done) override;
+
+  /// It has to stand before whoever works with the identity that it gives.
+  void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:
   struct Deadline;

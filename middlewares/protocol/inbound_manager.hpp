@@ -26,6 +26,9 @@ public:
   static constexpr std::string_view kName = "inbound_manager";
   static constexpr std::string_view kSummary =
       "Receives messages at QoS 0, 1 and 2 and passes them on.";
+  static constexpr std::string_view kOnlyOne = kName;
+  static constexpr mqtt::PacketTypes kAnswers =
+      mqtt::PacketType::publish | mqtt::PacketType::pubrel;
 
   struct Options {
     std::uint16_t receiveMaximum = 100;

@@ -24,6 +24,8 @@ public:
   static constexpr std::string_view kName = "keep_alive";
   static constexpr std::string_view kSummary =
       "Answers PINGREQ and closes clients that are silent for too long.";
+  static constexpr std::string_view kOnlyOne = kName;
+  static constexpr mqtt::PacketTypes kAnswers = mqtt::PacketType::pingreq;
 
   struct Options {
     double grace = 1.5;

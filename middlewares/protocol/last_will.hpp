@@ -29,6 +29,7 @@ public:
   static constexpr std::string_view kName = "last_will";
   static constexpr std::string_view kSummary =
       "Publishes the will of clients that vanish, after its delay.";
+  static constexpr std::string_view kOnlyOne = kName;
   using Options = NoOptions;
   using Executes = Callbacks<RelayMessage>;
   using MayExecute = Callbacks<PostponeWill, RemoveWill>;

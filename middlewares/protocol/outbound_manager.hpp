@@ -28,6 +28,9 @@ public:
   static constexpr std::string_view kName = "outbound_manager";
   static constexpr std::string_view kSummary =
       "Sends messages at QoS 0, 1 and 2, within the client's window.";
+  static constexpr std::string_view kOnlyOne = kName;
+  static constexpr mqtt::PacketTypes kAnswers =
+      mqtt::PacketType::puback | mqtt::PacketType::pubrec | mqtt::PacketType::pubcomp;
 
   struct Options {
     std::uint16_t maxInflight = 100;

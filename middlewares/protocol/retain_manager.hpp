@@ -30,6 +30,7 @@ public:
   static constexpr std::string_view kName = "retain_manager";
   static constexpr std::string_view kSummary =
       "Stores retained messages and sends them to new subscriptions.";
+  static constexpr std::string_view kOnlyOne = kName;
 
   struct Options {
     std::uint16_t replaySlice = 256;
@@ -38,6 +39,7 @@ public:
   };
 
   using Executes = Callbacks<StoreRetainedMessage, LookupRetainedMessages, ForwardMessage>;
+  using Filters = Callbacks<RelayMessage, SubscribeTopic, UnsubscribeTopic, RemoveOfflineMessages>;
 
   RetainManager(Setup& setup, const Options& options);
 

@@ -25,6 +25,9 @@ public:
   static constexpr std::string_view kName = "session_manager";
   static constexpr std::string_view kSummary =
       "Answers CONNECT; opens, resumes and suspends sessions.";
+  static constexpr std::string_view kOnlyOne = kName;
+  static constexpr mqtt::PacketTypes kAnswers =
+      mqtt::PacketType::connect | mqtt::PacketType::disconnect | mqtt::PacketType::auth;
 
   struct Options {
     TimeSpan maxSessionExpiry = std::chrono::hours{24 * 7};
@@ -35,6 +38,7 @@ public:
                              ClearSubscriptions, LookupSubscriptions, ClearOfflineMessages>;
   using MayExecute =
       Callbacks<NegotiateConnection, SessionEstablished, SubscribeTopic, UnsubscribeTopic>;
+  using Filters = Callbacks<SubscribeTopic, UnsubscribeTopic>;
 
   SessionManager(Setup& setup, const Options& options);
 

@@ -21,6 +21,9 @@ class SubscriptionManager final : public Middleware,
 public:
   static constexpr std::string_view kName = "subscription_manager";
   static constexpr std::string_view kSummary = "Answers SUBSCRIBE and UNSUBSCRIBE.";
+  static constexpr std::string_view kOnlyOne = kName;
+  static constexpr mqtt::PacketTypes kAnswers =
+      mqtt::PacketType::subscribe | mqtt::PacketType::unsubscribe;
 
   struct Options {
     bool wildcardSubscriptions = true;

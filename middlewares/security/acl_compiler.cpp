@@ -169,21 +169,26 @@ private:
     AclTrie::Rule rule;
     rule.line = static_cast<std::uint32_t>(number_);
     std::string_view filter = text;
-    std::string_view word = takeWord(filter);
+    std::string_view behind = text;
+    std::string_view word = takeWord(behind);
     if (word == "deny") {
       rule.deny = true;
-      // What stands alone behind it is the filter, as mosquitto has it.
-      std::string_view behind = filter;
+      filter = behind;
       word = takeWord(behind);
-      if (!behind.empty()) {
-        rule.access = accessOf(word);
-        if (rule.access != 0) filter = behind;
-      }
-    } else {
-      rule.access = accessOf(word);
-      if (rule.access == 0) filter = text;
     }
+    // What stands alone is the filter, as mosquitto has it.
+    if (!behind.empty() || !rule.deny) {
+      rule.access = accessOf(word);
+      if (rule.access != 0) filter = behind;
+    }
+    if (rule.access == 0 && !behind.empty())
+      return report(
+          fmt::format("\"{}\" is no access", mqtt::printable(word)),
+          "there are: deny, publish, write, subscribe, receive, read, readwrite (a filter "
+          "with a space needs one of them in front)");
     if (rule.access == 0) rule.access = kRead | kWrite;
+    // Or a wider subscription would bring what this one may not.
+    if (rule.deny && (rule.access & bit(AclAccess::subscribe)) != 0) rule.access |= kRead;
     if (!isGood(filter, substitutes)) return;
     rules_.trie_.add(tree, filter, substitutes, rule);
     ++rules_.count_;
@@ -225,6 +230,8 @@ private:
 AclRules AclRules::compile(std::string_view text, const Report& report) {
   AclRules rules;
   AclCompiler compiler{rules, report};
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     compiler.line(number, text.substr(0, end));

@@ -2,10 +2,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/stack/callbacks.hpp"
 #include "core/stack/middleware.hpp"
+#include "core/stack/names_listeners.hpp"
 #include "core/stack/options.hpp"
 #include "core/stack/reloadable.hpp"
 #include "middlewares/security/acl_cache.hpp"
@@ -19,6 +22,7 @@ namespace mqttstack {
 /// one, that means no.
 class AclFile final : public Middleware,
                       public Reloadable,
+                      public NamesListeners,
                       public Handles<AuthorizePacket>,
                       public Handles<AuthorizeDelivery>,
                       public Handles<AuthorizeReception> {
@@ -39,6 +43,10 @@ public:
   /// of it is good; otherwise that is reported, nothing changes, and it returns
   /// false.
   bool reload(Diagnostics& diagnostics) override;
+
+  std::vector<std::string> listenersNamed() const override {
+    return compiled_->rules.listenersNamed();
+  }
 
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;

@@ -1,6 +1,7 @@
 #include "middlewares/security/acl_rules.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace mqttstack {
 
@@ -55,6 +56,14 @@ AclRules::Reception AclRules::reception(const broker::Identity& who,
     trie_.find(tree, subject_, who, AclAccess::receive, found);
   }
   return found.allowed != 0 ? Reception::everything : Reception::undecided;
+}
+
+std::vector<std::string> AclRules::listenersNamed() const {
+  std::set<std::string> names;
+  for (const auto& [name, tree] : listeners_) names.insert(name);
+  for (const Conditional& each : conditional_)
+    if (each.condition.listener) names.insert(*each.condition.listener);
+  return {names.begin(), names.end()};
 }
 
 }  // namespace mqttstack

@@ -49,7 +49,9 @@ namespace mqttstack {
 ///
 /// - `topic [deny] [ACCESS] FILTER`. ACCESS is `publish` (also a will; or
 ///   `write`), `subscribe`, `receive`, `read` (these two), or `readwrite`: all
-///   three, which it is if left out.
+///   three, which it is if left out. A filter with a space in it needs one.
+///   `deny subscribe` denies to receive as well, or a wider subscription would
+///   bring it.
 /// - `pattern [deny] [ACCESS] FILTER`: the same, but for everybody, wherever it
 ///   stands.
 ///
@@ -60,7 +62,7 @@ namespace mqttstack {
 /// clients have no `%u`.
 ///
 /// Empty lines and lines that start with `#` say nothing. Spaces around a line
-/// don't count; a name or filter may have spaces in it.
+/// don't count, nor does a byte order mark; a name or filter may have spaces in it.
 ///
 /// What no rule allows is not allowed, so an empty file allows nothing. A deny
 /// wins over all that allow. A filter that starts with a wildcard does not match
@@ -95,6 +97,9 @@ public:
   Decision decide(const broker::Identity& who, AclAccess access, std::string_view subject) const {
     return decide(sectionsFor(who), who, access, subject);
   }
+
+  /// The listeners that sections are about, in the order of their names.
+  std::vector<std::string> listenersNamed() const;
 
   /// True if nobody may do anything.
   bool empty() const noexcept { return count_ == 0; }

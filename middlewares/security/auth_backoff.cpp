@@ -98,6 +98,9 @@ Flow AuthBackoff::on(ConnectionLost& lost, SyncNext next, Done) {
 }
 
 void AuthBackoff::validate(const Stack& stack, Diagnostics& diagnostics) const {
+  if (!stack.handled<AuthenticateConnection>())
+    diagnostics.error("\"" + name() + "\" has no effect: no middleware judges credentials",
+                      "take it out, or add \"authentication\" and for example \"password_file\"");
   const auto own = stack.position(this);
   const auto first = stack.firstHandler<NegotiateConnection>();
   if (!first || !own || *own < *first) return;

@@ -52,7 +52,8 @@ public:
   Flow on(SessionEstablished& established, SyncNext next, Done done) override;
   Flow on(ConnectionLost& lost, SyncNext next, Done done) override;
 
-  /// It has to stand before all that judges a CONNECT.
+  /// There has to be who judges credentials, and it has to stand before all that
+  /// judges a CONNECT.
   void validate(const Stack& stack, Diagnostics& diagnostics) const override;
 
 private:

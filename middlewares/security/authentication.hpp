@@ -47,6 +47,7 @@ public:
   static constexpr std::string_view kName = "authentication";
   static constexpr std::string_view kSummary =
       "Lets clients in by their credentials, or anonymously where allowed.";
+  static constexpr std::string_view kOnlyOne = kName;
   using Options = NoOptions;
   using Executes = Callbacks<AuthenticateConnection>;
   using MayExecute = Callbacks<ContinueAuthentication>;

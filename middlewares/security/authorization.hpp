@@ -59,6 +59,7 @@ public:
   using Executes = Callbacks<AuthorizePacket>;
   using MayExecute =
       Callbacks<AuthorizeDelivery, AuthorizeReception, LookupSubscriptions, MessageDropped>;
+  using Filters = Callbacks<RelayMessage, SubscribeTopic, ForwardMessage, ForwardWaiting>;
 
   Authorization(Setup& setup, const Options& options);
 

@@ -29,6 +29,7 @@ public:
   static constexpr std::string_view kName = "client_certificate";
   static constexpr std::string_view kSummary =
       "Lets clients in by their TLS certificate; a name in it is the user.";
+  static constexpr bool kNeedsCertificate = true;
 
   enum class Field : std::uint8_t { commonName, dns, email, uri };
   struct Options {

@@ -172,6 +172,12 @@ bool HttpAuth::reload(Diagnostics& diagnostics) {
   return true;
 }
 
+std::optional<Severity> HttpAuth::unasked(std::string_view callback) const {
+  const std::string& url = callback == AuthenticateConnection::kName ? options_.authenticateUrl
+                                                                     : options_.authorizeUrl;
+  return url.empty() ? std::nullopt : Middleware::unasked(callback);
+}
+
 void HttpAuth::start(Diagnostics&) {
   stopping_ = false;
   worker_.start();

@@ -83,6 +83,7 @@ public:
   /// Reads authorization_file again. Questions that wait go out as they are.
   bool reload(Diagnostics& diagnostics) override;
 
+  std::optional<Severity> unasked(std::string_view callback) const override;
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;

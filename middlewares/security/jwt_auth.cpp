@@ -146,6 +146,11 @@ bool JwtAuth::reload(Diagnostics& diagnostics) {
   return true;
 }
 
+std::optional<Severity> JwtAuth::unasked(std::string_view callback) const {
+  if (callback == AuthenticateConnection::kName) return Severity::error;
+  return options_.aclClaim.empty() ? std::nullopt : std::optional{Severity::warning};
+}
+
 void JwtAuth::start(Diagnostics&) { worker_.start(); }
 void JwtAuth::stop() { worker_.stop(); }
 

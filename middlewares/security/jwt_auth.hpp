@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,8 @@ public:
   /// false.
   bool reload(Diagnostics& diagnostics) override;
 
+  /// Tokens need not carry rights.
+  std::optional<Severity> unasked(std::string_view callback) const override;
   Flow on(AuthenticateConnection& login, Next next, Done done) override;
   Flow on(AuthorizePacket& question, Next next, Done done) override;
   Flow on(AuthorizeDelivery& question, SyncNext next, Done done) override;

@@ -62,11 +62,15 @@ std::shared_ptr<EVP_PKEY> makeKey(const char* type, OSSL_PARAM_BLD* parameters) 
   return owned(key);
 }
 
+/// A member that is a string; empty if it is anything else.
+std::string textIn(const json& object, const char* member) {
+  const auto found = object.find(member);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
+}
+
 /// The bytes of a member that is Base64; empty if there is none.
 std::string bytesIn(const json& object, const char* member) {
-  const auto found = object.find(member);
-  if (found == object.end() || !found->is_string()) return {};
-  return decodeBase64(found->get_ref<const std::string&>(), Base64::url).value_or("");
+  return decodeBase64(textIn(object, member), Base64::url).value_or("");
 }
 
 std::shared_ptr<EVP_PKEY> rsaKey(const json& object) {
@@ -84,7 +88,7 @@ std::shared_ptr<EVP_PKEY> rsaKey(const json& object) {
 std::shared_ptr<EVP_PKEY> ecKey(const json& object) {
   const std::string x = bytesIn(object, "x");
   const std::string y = bytesIn(object, "y");
-  if (object.value("crv", "") != "P-256" || x.size() != kCoordinateBytes ||
+  if (textIn(object, "crv") != "P-256" || x.size() != kCoordinateBytes ||
       y.size() != kCoordinateBytes)
     return nullptr;
   const std::string point = '\x04' + x + y;
@@ -160,12 +164,8 @@ Expected<std::vector<JwtKey>, std::string> JwtKey::fromJwks(std::string_view tex
   std::vector<JwtKey> keys;
   for (const json& each : set["keys"]) {
     if (!each.is_object()) return Unexpected{std::string{"a key in it is no JSON object"}};
-    const auto textIn = [&each](const char* member) {
-      const auto found = each.find(member);
-      return found != each.end() && found->is_string() ? found->get<std::string>() : std::string{};
-    };
-    if (const std::string use = textIn("use"); !use.empty() && use != "sig") continue;
-    const std::string type = textIn("kty");
+    if (const std::string use = textIn(each, "use"); !use.empty() && use != "sig") continue;
+    const std::string type = textIn(each, "kty");
     std::optional<JwtKey> key;
     if (type == "oct")
       key = fromSecret(bytesIn(each, "k"));
@@ -174,10 +174,10 @@ Expected<std::vector<JwtKey>, std::string> JwtKey::fromJwks(std::string_view tex
     else if (type == "EC")
       key = fromPublicKey(ecKey(each));
     if (!key) continue;
-    if (const std::string algorithm = textIn("alg");
+    if (const std::string algorithm = textIn(each, "alg");
         !algorithm.empty() && algorithm != nameOf(key->algorithm_))
       continue;
-    key->id_ = textIn("kid");
+    key->id_ = textIn(each, "kid");
     keys.push_back(std::move(*key));
   }
   if (keys.empty())

@@ -1,15 +1,36 @@
 #include "middlewares/security/option_file.hpp"
 
 #include <cerrno>
-#include <fstream>
-#include <iterator>
+#include <fcntl.h>
 #include <system_error>
+#include <unistd.h>
 
+#include "core/net/descriptor.hpp"
 #include "core/util/file_access.hpp"
 
 namespace mqttstack {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+/// Without streams, which throw when a disk or a network fails.
+std::error_code readAll(const fs::path& path, std::string& text) {
+  const auto failure = [] { return std::error_code{errno, std::generic_category()}; };
+  const net::Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (!file) return failure();
+  char block[16 * 1024];
+  while (true) {
+    const ssize_t size = ::read(file.get(), block, sizeof block);
+    if (size == 0) return {};
+    if (size > 0)
+      text.append(block, static_cast<std::size_t>(size));
+    else if (errno != EINTR)
+      return failure();
+  }
+}
+
+}  // namespace
 
 std::optional<std::string> readOptionFile(std::string_view option, const fs::path& path,
                                           Diagnostics& diagnostics) {
@@ -20,11 +41,9 @@ std::optional<std::string> readOptionFile(std::string_view option, const fs::pat
   };
   if (const auto trouble = findFileTrouble(path)) return refuse(*trouble);
 
-  errno = 0;
-  std::ifstream file{path, std::ios::binary};
-  std::string text{std::istreambuf_iterator<char>{file}, {}};
-  if (!file.is_open() || file.bad())
-    return refuse({std::error_code{errno, std::generic_category()}.message(), {}, errno == EACCES});
+  std::string text;
+  if (const std::error_code error = readAll(path, text))
+    return refuse({error.message(), {}, error == std::errc::permission_denied});
   return text;
 }
 

@@ -1,7 +1,6 @@
 #include "middlewares/security/password_table.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "core/mqtt/text.hpp"
@@ -41,7 +40,10 @@ PasswordTable PasswordTable::parse(std::string_view text, const Report& report) 
       if (hash.starts_with(ScramKeys::kMethod) &&
           (table.scramUser_.empty() || user < table.scramUser_))
         table.scramUser_ = user;
-      if (!table.users_.try_emplace(std::string{user}, std::move(hash)).second)
+      const auto [place, isNew] = table.users_.try_emplace(std::string{user}, std::move(hash));
+      if (isNew)
+        table.hashes_.push_back(&place->second);
+      else
         report(number, "user \"" + mqtt::printable(user) + "\" has a line already",
                "remove one of the two");
     }
@@ -59,8 +61,7 @@ const std::string& PasswordTable::anyHash(std::size_t number) const {
   static const std::string kNobody =
       "$6$nobody$................................................................................"
       "......";
-  if (users_.empty()) return kNobody;
-  return std::next(users_.begin(), static_cast<std::ptrdiff_t>(number % users_.size()))->second;
+  return hashes_.empty() ? kNobody : *hashes_[number % hashes_.size()];
 }
 
 ScramKeys PasswordTable::scramKeysOf(std::string_view user) const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "middlewares/security/password_hash.hpp"
 #include "middlewares/security/scram.hpp"
@@ -22,6 +23,10 @@ class PasswordTable {
 public:
   using Report = std::function<void(std::size_t line, std::string problem, std::string remedy)>;
 
+  PasswordTable() = default;
+  PasswordTable(PasswordTable&&) = default;
+  PasswordTable& operator=(PasswordTable&&) = default;
+
   /// Reads the text of a file, and reports every line that is not right. The
   /// table must not be used if any was reported: half a file is no file.
   static PasswordTable parse(std::string_view text, const Report& report);
@@ -29,7 +34,8 @@ public:
   /// The hash of a user, or null.
   const std::string* find(std::string_view user) const;
 
-  /// The hash of somebody: which one is decided by `number`. Verifying against
+  /// The hash of somebody: which one is decided by `number`, in the order of the
+  /// file, and at the same cost however many there are. Verifying against
   /// it costs what a real user costs, so an unknown name is not told by the
   /// time that its refusal takes.
   const std::string& anyHash(std::size_t number) const;
@@ -50,6 +56,7 @@ private:
     }
   };
   std::unordered_map<std::string, std::string, Hash, std::equal_to<>> users_;
+  std::vector<const std::string*> hashes_;  // all of them, which stay where they are
   std::string scramUser_;  // one of those with keys; what is made up is made of them
 };
 

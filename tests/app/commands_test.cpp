@@ -177,3 +177,13 @@ TEST_CASE("describe lists all middlewares, or tells of one", "[commands]") {
   CHECK(none.err ==
         "mqtt-stackd: there is no middleware \"keep_alife\"\nhelp: did you mean \"keep_alive\"?\n");
 }
+
+TEST_CASE("check looks for a listener's name", "[commands]") {
+  const TemporaryDirectory directory;
+  const std::string file = directory.write(
+      "broker.toml", "[[listener]]\nbind = \"nohost.invalid:1883\"\nallow_anonymous = true\n");
+  const Outcome checked = command({"check", "--config", file});
+  CHECK(checked.code == 78);
+  CHECK_THAT(checked.err, Contains("broker.toml:2:8: error: no address of \"nohost.invalid\" is "
+                                   "known"));
+}

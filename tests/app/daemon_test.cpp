@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "app/run_command.hpp"
 #include "tests/app/config_fixture.hpp"
 
 using namespace mqttstack;
@@ -123,4 +124,15 @@ TEST_CASE("a middleware that cannot start ends the daemon before anybody is serv
         "info [signaller] started\n"
         "info [signaller] stopped\n"
         "error [daemon] test.toml:4:39: error: the lock is taken (stop the other one)\n");
+}
+
+TEST_CASE("a trial of the configuration that throws leaves the broker as it was", "[daemon]") {
+  const TemporaryDirectory directory;
+  Registry registry;
+  registerTestMiddlewares(registry);
+  const std::string file = directory.write("test.toml",
+                                           "[[listener]]\nbind = \"127.0.0.1:0\"\n"
+                                           "[pipeline]\ndefault = [\"connection\", \"fickle\"]\n");
+  const ExitCode code = runBroker({file, "error", {}}, registry);
+  CHECK(code == ExitCode::success);
 }

@@ -20,13 +20,17 @@ struct Watching {
         [this] {
           return FileWatch::Files{directory.path() / "a", directory.path() / "b"};
         },
-        [this] { ++told; });
+        [this] {
+          ++told;
+          return !refuses;
+        });
     watch.start();
   }
   TemporaryDirectory directory;
   test::ManualScheduler scheduler;
   FileWatch watch{scheduler, 2s};
   int told = 0;
+  bool refuses = false;
 };
 
 }  // namespace
@@ -87,7 +91,7 @@ TEST_CASE("a link that is turned to another directory is news", "[file_watch]") 
   test::ManualScheduler scheduler;
   FileWatch watch{scheduler, 2s};
   int told = 0;
-  watch.add([&] { return FileWatch::Files{link / "key"}; }, [&] { ++told; });
+  watch.add([&] { return FileWatch::Files{link / "key"}; }, [&] { return ++told > 0; });
   watch.start();
   std::filesystem::remove(link);
   std::filesystem::create_directory_symlink("new", link);
@@ -105,4 +109,50 @@ TEST_CASE("what was settled is no news, and after stop nothing is", "[file_watch
   scene.watch.stop();
   scene.scheduler.advance(60s);
   CHECK(scene.told == 0);
+}
+
+TEST_CASE("a change that could not be taken over is tried again, and less and less often",
+          "[file_watch]") {
+  Watching scene;
+  scene.refuses = true;
+  scene.directory.write("a", "half of it");
+  scene.scheduler.advance(5s);
+  REQUIRE(scene.told == 1);
+  scene.scheduler.advance(2s);
+  CHECK(scene.told == 2);
+  scene.scheduler.advance(2s);
+  CHECK(scene.told == 2);
+  scene.scheduler.advance(2s);
+  CHECK(scene.told == 3);
+  scene.scheduler.advance(600s);
+  CHECK(scene.told > 10);
+  CHECK(scene.told < 20);
+
+  SECTION("until it can be, though no file has changed") {
+    scene.refuses = false;
+    scene.scheduler.advance(64s);
+    const int told = scene.told;
+    scene.scheduler.advance(600s);
+    CHECK(scene.told == told);
+  }
+  SECTION("another change is tried as soon as any") {
+    scene.refuses = false;
+    scene.told = 0;
+    scene.directory.write("a", "the whole of it");
+    scene.scheduler.advance(5s);
+    CHECK(scene.told == 1);
+    scene.scheduler.advance(600s);
+    CHECK(scene.told == 1);
+  }
+}
+
+TEST_CASE("what was settled too early is told", "[file_watch]") {
+  Watching scene;
+  scene.directory.write("a", "another");
+  scene.watch.settle();
+  scene.watch.unsettle();
+  scene.scheduler.advance(5s);
+  CHECK(scene.told == 1);
+  scene.scheduler.advance(60s);
+  CHECK(scene.told == 1);
 }

@@ -72,9 +72,11 @@ test.toml: 1 error
   }
 }
 
-TEST_CASE("a loopback listener that lets in nobody is warned of", "[listeners]") {
+TEST_CASE("a loopback listener cannot keep out clients that nobody authenticates", "[listeners]") {
   CHECK_THAT(problemsOf(listener("127.0.0.1:1883", "allow_anonymous = false")),
-             Contains("test.toml:3:19: warning: pipeline \"default\" authenticates nobody"));
+             Contains("test.toml:3:19: error: pipeline \"default\" authenticates nobody, so that "
+                      "clients without credentials get in all the same") &&
+                 Contains("help: add \"authentication\""));
 }
 
 TEST_CASE("loopback is what only this machine can reach", "[listeners]") {
@@ -91,6 +93,11 @@ TEST_CASE("endpoints overlap where both cannot be had", "[listeners]") {
   CHECK(overlap({"10.0.0.1", 1}, {"0.0.0.0", 1}));
   CHECK(overlap({"*", 1}, {"::1", 1}));
   CHECK(overlap({"::", 1}, {"::1", 1}));
+  CHECK(overlap({"localhost", 1}, {"127.0.0.1", 1}));
+  CHECK(overlap({"::1", 1}, {"localhost", 1}));
+  CHECK(overlap({"localhost", 1}, {"0.0.0.0", 1}));
+  CHECK(overlap({"localhost", 1}, {"localhost", 1}));
+  CHECK_FALSE(overlap({"localhost", 1}, {"127.0.0.2", 1}));
   CHECK_FALSE(overlap({"127.0.0.1", 0}, {"127.0.0.1", 0}));
   CHECK_FALSE(overlap({"127.0.0.1", 1}, {"127.0.0.1", 2}));
   CHECK_FALSE(overlap({"127.0.0.1", 1}, {"127.0.0.2", 1}));
@@ -230,4 +237,23 @@ TEST_CASE("a further certificate is told at its own option", "[listeners]") {
       Contains(name + ":7:15: error: cannot read \""));
   CHECK_THAT(problemsOf(listener("127.0.0.1:1", tls + "key = \"server.key\"\n"), name),
              Contains("certificate"));
+}
+
+TEST_CASE("TLS files that cannot even be looked at are told, and nothing is thrown",
+          "[listeners]") {
+  const TemporaryDirectory directory;
+  const std::filesystem::path loop = directory.path() / "server.crt";
+  std::filesystem::create_symlink(loop, loop);
+  ListenerPlan plan{};
+  plan.tls.emplace();
+  plan.tls->certificates.push_back({loop.string(), loop.string()});
+  const auto loaded = loadTlsAnew(plan);
+  REQUIRE_FALSE(loaded);
+  CHECK_THAT(loaded.error(), Contains("cannot read \"" + loop.string() + "\": "));
+}
+
+TEST_CASE("an address that is none is told, also one that is empty", "[listeners]") {
+  CHECK_THAT(problemsOf(listener("")), Contains("test.toml:2:8: error: \"\" is no endpoint"));
+  CHECK_THAT(problemsOf(listener("300.1.1.1:1883")),
+             Contains("what stands before the port is no IPv4 address"));
 }

@@ -139,6 +139,24 @@ TEST_CASE("a reload reaches those that can read again, and tells what they find 
   CHECK(report.exitCode() == ExitCode::badData);
 }
 
+TEST_CASE("a reload that throws is an error like any other", "[pipelines]") {
+  Registry registry;
+  registerTestMiddlewares(registry);
+  ConfigReport report;
+  const Config config = readConfig(
+      {"test.toml", kListener +
+                        "[pipeline]\ndefault = [\"connection\", \"keep_alive\", \"rereader\"]\n"
+                        "[middleware.rereader]\npath = \"broken-disk\"\n"},
+      report);
+  const LogSink silent;
+  Daemon daemon{config, registry, silent, report};
+  REQUIRE_FALSE(report.hasErrors());
+  daemon.reloadFiles(report);
+  REQUIRE(report.findings().size() == 1);
+  CHECK(oneLine(report.findings()[0], config.source) ==
+        "test.toml:5:13: error: its files cannot be read anew: input/output error");
+}
+
 TEST_CASE("all options of a middleware are checked at their values", "[pipelines]") {
   const std::string problems = problemsOf(R"([pipeline]
 default = ["connection", "keep_alive"]

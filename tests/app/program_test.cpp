@@ -42,6 +42,10 @@ TEST_CASE("a file that SIGHUP finds wrong changes nothing", "[program]") {
   daemon.signal(SIGHUP);
   CHECK(says(daemon, file + ":3:1: error: unknown option \"bnid\""));
   CHECK(says(daemon, "hangup signal: not reloaded, the broker goes on as it was: "));
+  const std::string log = daemon.log();
+  const std::size_t first = log.find("unknown option");
+  CHECK(log.find("(", first) < log.find("\n", first));  // with its remedy
+  CHECK(log.find("unknown option", first + 1) == std::string::npos);
 
   RawClient client(daemon.endpoint());
   client.connect({.clientId = "still here"});

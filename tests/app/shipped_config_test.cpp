@@ -111,13 +111,28 @@ TEST_CASE("the packaged configuration shows every option as it may be written", 
     const std::string name = text.substr(begin, text.find(']', begin) - begin);
     const std::string table = text.substr(at, text.find("\n\n", at) - at);
     std::vector<std::string> pipeline = builtInPipeline();
-    if (std::find(pipeline.begin(), pipeline.end(), name) == pipeline.end())
-      pipeline.insert(pipeline.begin() + 1, name);
-    std::string more;
-    if (name == "authorization") {  // which asks somebody
-      pipeline.insert(pipeline.begin() + 2, "acl_file");
-      more = "[middleware.acl_file]\npath = \"acl\"\n";
+    const auto add = [&pipeline](std::size_t place, const std::string& each) {
+      if (std::find(pipeline.begin(), pipeline.end(), each) == pipeline.end())
+        pipeline.insert(pipeline.begin() + static_cast<std::ptrdiff_t>(place), each);
+    };
+    const MiddlewareInfo& info = registry.info(name);
+    if (info.onlyOne == "backend") std::erase(pipeline, "memory_backend");
+    add(1, name);
+    // Who asks, and somebody who answers.
+    if (info.asks(AuthorizePacket::kName) || info.answers(AuthorizePacket::kName)) {
+      add(2, "acl_file");
+      add(2, "authorization");
     }
+    if (info.asks(AuthenticateConnection::kName) || info.answers(AuthenticateConnection::kName) ||
+        name == "auth_backoff") {
+      add(2, "password_file");
+      add(2, "authentication");
+    }
+    std::string more;
+    for (const std::string each : {"acl_file", "password_file"})
+      if (each != name && std::find(pipeline.begin(), pipeline.end(), each) != pipeline.end())
+        more += "[middleware." + each + "]\npath = \"" + (each == "acl_file" ? "acl" : "passwd") +
+                "\"\n";
     std::string list;
     for (const std::string& each : pipeline) list += '"' + each + "\", ";
     INFO(table);

@@ -5,8 +5,10 @@
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/stack/client.hpp"
@@ -99,7 +101,7 @@ public:
 };
 
 /// Says what becomes of a reload, and finds fault with it as long as a file
-/// exists.
+/// exists; one that is called "broken-disk" cannot even be looked at.
 class Rereader final : public Middleware, public Reloadable {
 public:
   static constexpr std::string_view kName = "rereader";
@@ -113,6 +115,7 @@ public:
   Rereader(Setup& setup, const Options& options) : Middleware{setup}, options_{options} {}
   bool reload(Diagnostics& diagnostics) override {
     log().info("reloaded");
+    if (options_.path.filename() == "broken-disk") throw std::runtime_error{"input/output error"};
     const bool exists = std::filesystem::exists(options_.path);
     if (exists) diagnostics.errorAt("path", "it exists", "remove it", Fault::data);
     return !exists;
@@ -120,6 +123,34 @@ public:
 
 private:
   Options options_;
+};
+
+/// Made once without complaint; the second one, which a reload makes to try the
+/// configuration, throws. Has the process reload, then ends it.
+class Fickle final : public Middleware {
+public:
+  static constexpr std::string_view kName = "fickle";
+  static constexpr std::string_view kSummary = "Cannot be made twice.";
+  using Options = NoOptions;
+  Fickle(Setup& setup, const Options&) : Middleware{setup} {
+    if (std::exchange(made_, true)) throw std::runtime_error{"input/output error"};
+  }
+  ~Fickle() override { made_ = false; }
+  void start(Diagnostics&) override {
+    scheduler().start(hangUp_, {});
+    scheduler().start(end_, std::chrono::milliseconds{100});
+  }
+  void stop() override {
+    hangUp_.cancel();
+    end_.cancel();
+  }
+
+private:
+  void hangUp() { std::raise(SIGHUP); }
+  void end() { std::raise(SIGTERM); }
+  Timer hangUp_ = Timer::calling<&Fickle::hangUp>(*this);
+  Timer end_ = Timer::calling<&Fickle::end>(*this);
+  inline static bool made_ = false;
 };
 
 /// Asks who clients are.
@@ -216,6 +247,7 @@ inline void registerTestMiddlewares(Registry& registry) {
   registry.add<Store>();
   registry.add<Unstartable>();
   registry.add<Signaller>();
+  registry.add<Fickle>();
   registry.add<Idle<"last_will">>();
   registry.add<Idle<"session_manager">>();
   registry.add<Idle<"subscription_manager">>();

@@ -59,11 +59,13 @@ struct Identity {
   }
 };
 
+enum class Signs : bool { no, yes };
+
 /// Makes a P-256 certificate for `name`, signed by `issuer` or, if null, by
 /// itself as a CA. `alternatives` is in the syntax of OpenSSL's configuration
-/// ("DNS:a.example,email:b@a.example").
+/// ("DNS:a.example,email:b@a.example"). One that `signs` is a CA too.
 inline Identity makeIdentity(const std::string& name, const Identity* issuer = nullptr,
-                             const std::string& alternatives = "") {
+                             const std::string& alternatives = "", Signs signs = Signs::no) {
   static long serial = 1;
   Identity made{{X509_new(), &X509_free}, {EVP_EC_gen("P-256"), &EVP_PKEY_free}};
   X509* x509 = made.certificate.get();
@@ -83,7 +85,7 @@ inline Identity makeIdentity(const std::string& name, const Identity* issuer = n
     X509_add_ext(x509, extension, -1);
     X509_EXTENSION_free(extension);
   };
-  extend(NID_basic_constraints, issuer ? "CA:FALSE" : "critical,CA:TRUE");
+  extend(NID_basic_constraints, issuer && signs == Signs::no ? "CA:FALSE" : "critical,CA:TRUE");
   if (!alternatives.empty()) extend(NID_subject_alt_name, alternatives);
   X509_sign(x509, signer.key.get(), EVP_sha256());
   return made;

@@ -186,6 +186,36 @@ TEST_CASE("a CRL that holds none for a client's CA lets nobody of it in", "[tls_
   CHECK_FALSE(net.isLetIn({.shown = &good}));
 }
 
+TEST_CASE("whoever signs between a client and its CA may be taken back too", "[tls_policy]") {
+  PolicyNet net;
+  const Identity between = makeIdentity("Intermediate CA", &net.ca, "", Signs::yes);
+  const Identity client = makeIdentity("client", &between);
+  std::filesystem::create_directory(net.directory.file("cas"));
+  net.ca.save(net.directory.file("cas/root.pem"), "");
+  between.save(net.directory.file("cas/between.pem"), "");
+  net.options.clientCa = net.directory.file("cas");
+  net.options.clientCrl = net.directory.file("both.crl");
+  net.options.clientCertificates = ClientCertificates::required;
+  const auto writeBoth = [&](const std::vector<const Identity*>& revokedByRoot) {
+    writeRevocations(net.directory.file("root.crl"), net.ca, revokedByRoot);
+    writeRevocations(net.directory.file("between.crl"), between, {});
+    std::ofstream{net.options.clientCrl}
+        << std::ifstream{net.directory.file("root.crl")}.rdbuf()
+        << std::ifstream{net.directory.file("between.crl")}.rdbuf();
+    net.open();
+  };
+  writeBoth({});
+  CHECK(net.isLetIn({.shown = &client}));
+  writeBoth({&between});
+  CHECK_FALSE(net.isLetIn({.shown = &client}));
+  CHECK(net.sessions.back()->why.category() == certificateCategory());
+
+  // The root needs a list as well.
+  writeRevocations(net.options.clientCrl, between, {});
+  net.open();
+  CHECK_FALSE(net.isLetIn({.shown = &client}));
+}
+
 TEST_CASE("a bad CRL or an empty directory of CAs is told with its place", "[tls_policy]") {
   PolicyNet net;
   net.options.clientCertificates = ClientCertificates::required;
@@ -208,23 +238,35 @@ TEST_CASE("a session is resumed by its ticket, and no longer after the files wer
           "[tls_policy]") {
   const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
   PolicyNet net;
-  net.options.clientCa = net.directory.file("ca.crt");
-  net.options.clientCertificates = ClientCertificates::required;
-  const Identity client = makeIdentity("client", &net.ca);
-  const auto first = net.dial({.version = version, .shown = &client});
+  const auto first = net.dial({.version = version});
   CHECK(SSL_session_reused(first->native()) == 0);
   const SessionPtr session{SSL_get1_session(first->native())};
 
-  const auto second = net.dial({.version = version, .shown = &client, .session = session.get()});
+  const auto second = net.dial({.version = version, .session = session.get()});
   CHECK(SSL_session_reused(second->native()) == 1);
-  CHECK(net.sessions.back()->transport->peer().tls()->commonName == "client");
   const SessionPtr again{SSL_get1_session(second->native())};
 
-  // The certificate is taken back: what was resumed a moment ago is judged anew.
-  writeRevocations(net.directory.file("ca.crl"), net.ca, {&client});
-  net.options.clientCrl = net.directory.file("ca.crl");
   net.open();
-  CHECK_FALSE(net.isLetIn({.version = version, .shown = &client, .session = again.get()}));
+  const auto third = net.dial({.version = version, .session = again.get()});
+  CHECK(SSL_session_reused(third->native()) == 0);
+  CHECK(third->received == "y");
+}
+
+TEST_CASE("where certificates are asked for, no ticket takes the place of one", "[tls_policy]") {
+  const auto mode = GENERATE(ClientCertificates::optional, ClientCertificates::required);
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  PolicyNet net;
+  net.options.clientCa = net.directory.file("ca.crt");
+  net.options.clientCertificates = mode;
+  const Identity client = makeIdentity("client", &net.ca);
+  const auto first = net.dial({.version = version, .shown = &client});
+  CHECK(first->received == "y");
+  const SessionPtr session{SSL_get1_session(first->native())};
+  CHECK(SSL_SESSION_has_ticket(session.get()) == 0);
+
+  const auto second = net.dial({.version = version, .shown = &client, .session = session.get()});
+  CHECK(SSL_session_reused(second->native()) == 0);
+  CHECK(net.sessions.back()->transport->peer().tls()->commonName == "client");
 }
 
 TEST_CASE("connections outlive the certificates they were made with", "[tls_policy]") {

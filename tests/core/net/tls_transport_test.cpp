@@ -501,21 +501,19 @@ TEST_CASE("the handler may destroy a TLS transport in every call", "[tls_transpo
 
 TEST_CASE("a peer resumes its session with the ticket it was given", "[tls_transport]") {
   const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
-  TlsNet net{ClientCertificates::required};
-  const Identity client = makeIdentity("sensor-7", &net.ca);
+  TlsNet net;
   net.prepare = [](Session& session) {
     session.whenData = [](Session& s) { REQUIRE(s.write("ok")); };
   };
   SSL_SESSION* ticket = nullptr;
   for (int round = 0; round < 2; ++round) {
-    auto peer = net.dial({.version = version, .shown = &client, .session = ticket});
+    auto peer = net.dial({.version = version, .session = ticket});
     peer->send("x");
     REQUIRE(net.until([&] {
       peer->poll();
       return peer->received == "ok" || peer->failed;
     }));
     CHECK(SSL_session_reused(peer->native()) == round);
-    CHECK(net.session().transport->peer().tls()->commonName == "sensor-7");
     SSL_SESSION_free(ticket);
     ticket = SSL_get1_session(peer->native());
     SSL_set_shutdown(peer->native(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);

@@ -85,7 +85,7 @@ TEST_CASE("a rule gives what its access says", "[acl_rules]") {
       "topic write w\n"
       "topic readwrite rw\n"
       "topic both\n"
-      "topic two words\n"
+      "topic readwrite two words\n"
       "topic read also two\n");
   const auto alice = user("alice");
   CHECK(reads(rules, alice, "r"));
@@ -267,7 +267,8 @@ TEST_CASE("every bad line of an access control file is reported", "[acl_rules]")
       "topic a\xff", "user \xc0\x80", "READ a", "group", "client ", "listener \xff", "address",
       "address 10.0.0.1/8", "address home", "when", "when lan", "when colour=red",
       "when user=", "when user=a user=b", "when address=10.0.0.0/33", "anonymous alice",
-      "everybody a", "topic deny read a#", "pattern deny publish %c%c");
+      "everybody a", "topic deny read a#", "pattern deny publish %c%c", "topic dney secret/#",
+      "topic deny deny a", "pattern raed a", "topic living room/light");
   const Problems problems = problemsOf("topic good\n" + text + "\ntopic good\n");
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].first == 2);
@@ -386,7 +387,9 @@ TEST_CASE("a whole filter is allowed by a rule that covers it, if none denies a 
   const AclRules rules = compile(
       "pattern read home/#\n"
       "pattern deny receive home/cellar/#\n"
-      "pattern deny subscribe garden/pond\n"
+      "pattern deny subscribe park/pond\n"
+      "pattern read park/#\n"
+      "pattern deny publish garden/pond\n"
       "pattern read garden/#\n"
       "pattern deny read mail/%u\n");
   const broker::Identity who = user("alice");
@@ -394,9 +397,35 @@ TEST_CASE("a whole filter is allowed by a rule that covers it, if none denies a 
   CHECK(rules.reception(who, "home/#") == Reception::mixed);
   CHECK(rules.reception(who, "+/cellar") == Reception::mixed);
   CHECK(rules.reception(who, "garden/#") == Reception::everything);
+  CHECK(rules.reception(who, "park/#") == Reception::mixed);
   CHECK(rules.reception(who, "street/#") == Reception::undecided);
   CHECK(rules.reception(who, "mail/bob") == Reception::mixed);
   CHECK(rules.reception(who, "#") == Reception::mixed);
+}
+
+TEST_CASE("what may not be subscribed to is not received by a wider filter either", "[acl_rules]") {
+  const auto rules = compile(
+      "user alice\n"
+      "topic read #\n"
+      "topic deny subscribe secret/#\n");
+  const auto alice = user("alice");
+  CHECK(subscribes(rules, alice, "#"));
+  CHECK(reads(rules, alice, "open"));
+  CHECK_FALSE(subscribes(rules, alice, "secret/x"));
+  CHECK_FALSE(reads(rules, alice, "secret/x"));
+  CHECK(rules.reception(alice, "#") == AclRules::Reception::mixed);
+}
+
+TEST_CASE("a word that is no access is told with those that are", "[acl_rules]") {
+  CHECK(problemsOf("topic readwrite #\ntopic dney secret/#\n") ==
+        Problems{{2, "\"dney\" is no access"}});
+  CHECK(problemsOf("topic deny deny a\n") == Problems{{1, "\"deny\" is no access"}});
+  const auto rules = compile("user alice\ntopic readwrite living room/light\n");
+  CHECK(reads(rules, user("alice"), "living room/light"));
+}
+
+TEST_CASE("an access control file may begin with a byte order mark", "[acl_rules]") {
+  CHECK(reads(compile("\xEF\xBB\xBFuser alice\ntopic read a\n"), user("alice"), "a"));
 }
 
 TEST_CASE("a word behind deny that stands alone is the filter", "[acl_rules]") {

@@ -208,6 +208,9 @@ TEST_CASE("what is no key set is reported", "[jwt]") {
        {"", "[]", "{}", R"({"keys":{}})", R"({"keys":[]})", R"({"keys":[5]})",
         R"({"keys":[{"kty":"RSA","n":"AA","e":"AQAB"}]})", R"({"keys":[{"kty":"RSA","n":5}]})",
         R"({"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]})",
+        R"({"keys":[{"kty":"EC","crv":256,"x":"AA","y":"AA"}]})",
+        R"({"keys":[{"kty":"EC","crv":null,"x":"AA","y":"AA"}]})",
+        R"({"keys":[{"kty":["EC"],"use":1,"kid":{},"alg":2}]})",
         R"({"keys":[{"kty":"oct","k":"c2hvcnQ"}]})"}) {
     CAPTURE(wrong);
     CHECK_FALSE(JwtKey::fromJwks(wrong));

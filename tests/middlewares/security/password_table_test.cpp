@@ -97,6 +97,20 @@ TEST_CASE("there is a hash for somebody who is not in the table", "[password_tab
   CHECK(table.anyHash(12345) == *table.find("alice"));
 }
 
+TEST_CASE("whose hash stands for an unknown name goes by the order of the file",
+          "[password_table]") {
+  const std::string hash = hashed("x", kCheap);
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "user" + std::to_string(i) + ":" + hash + "\n";
+  auto parsed = parse(text);
+  const PasswordTable table = std::move(parsed);
+  for (std::size_t i = 0; i < 100; ++i) {
+    const std::string& found = table.anyHash(i);
+    CHECK(&found == table.find("user" + std::to_string(i)));
+    CHECK(&table.anyHash(i + 300) == &found);
+  }
+}
+
 TEST_CASE("a table has SCRAM keys for everybody if it has any", "[password_table]") {
   CHECK_FALSE(parse("alice:" + hashed("x", kCheap)).knowsScram());
   const auto keys = ScramKeys::derive("x", "some salt", 4096);
