@@ -85,6 +85,16 @@ CLI::App& addPasswd(CLI::App& app, PasswdArguments& arguments) {
       .add_option("-i,--import", arguments.importedFile,
                   "Bring in the users of a password file of mosquitto")
       ->type_name("FILE");
+  // mosquitto_passwd makes a file by -c; here it would be taken for that of the broker.
+  passwd
+      .add_flag_callback("-c,--config",
+                         [] {
+                           throw CLI::ParseError{
+                               "passwd takes no --config: the first word behind it is the file, "
+                               "which is made if there is none",
+                               CLI::ExitCodes::ExtrasError};
+                         })
+      ->group("");
   std::vector<std::string> methods;
   for (const auto& [name, method] : passwdMethods()) methods.push_back(name);
   passwd
