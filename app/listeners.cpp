@@ -56,7 +56,7 @@ private:
     plan->policy.packets = {settings.maximumTopicBytes, settings.maximumTopicLevels,
                             settings.maximumUserProperties,
                             settings.maximumUserPropertyBytes.count};
-    plan->socket.tcpUserTimeout = settings.writeTimeout;
+    plan->socket.tcpUserTimeout = plan->policy.writeTimeout = settings.writeTimeout;
     plan->limits = {settings.maximumConnections, settings.connectionsPerAddress,
                     settings.connectionRatePerAddress, settings.limitLoopback};
     plan->pipeline = findPipeline(listener);
