@@ -1,6 +1,8 @@
 #include "middlewares/backends/sqlite_backend.hpp"
 
+#include <cerrno>
 #include <cstdlib>
+#include <fmt/format.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -26,6 +28,29 @@ std::filesystem::path stateDirectory() {
   if (const auto state = named("XDG_STATE_HOME"); !state.empty()) return state / "mqtt-stackd";
   if (const auto home = named("HOME"); !home.empty()) return home / ".local/state/mqtt-stackd";
   return "/var/lib/mqtt-stackd";
+}
+
+std::filesystem::path directoryOf(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+bool isMissing(const std::filesystem::path& directory) {
+  return ::access(directory.c_str(), F_OK) != 0 && errno == ENOENT;
+}
+
+std::string makeOrCorrect(const std::filesystem::path& directory) {
+  return fmt::format(
+      "the directory \"{}\" does not exist; make it, owned by the broker's user, or correct the "
+      "path",
+      directory.string());
+}
+
+/// Whether this user may not write a store there.
+bool isForbidden(const std::filesystem::path& file) {
+  const auto refuses = [](const std::filesystem::path& path, int wanted) {
+    return ::access(path.c_str(), wanted) != 0 && errno == EACCES;
+  };
+  return refuses(directoryOf(file), W_OK | X_OK) || refuses(file, R_OK | W_OK);
 }
 
 }  // namespace
@@ -63,13 +88,17 @@ void SqliteBackend::validate(const Stack& stack, Diagnostics& diagnostics) const
   DurableBackend::validate(stack, diagnostics);
   // Otherwise start() will tell.
   if (!thorough_ || std::exchange(examined_, true)) return;
+  const std::filesystem::path directory = directoryOf(options_.path);
+  if (directory != stateDirectory() && isMissing(directory))
+    return diagnostics.errorAt("path", fmt::format("cannot make \"{}\"", options_.path.string()),
+                               makeOrCorrect(directory));
   if (const std::string wrong = SqliteStore::examine(options_.path); !wrong.empty())
     diagnostics.errorAt("path", wrong);
 }
 
 void SqliteBackend::start(Diagnostics& diagnostics) {
   std::error_code error;
-  const std::filesystem::path directory = options_.path.parent_path();
+  const std::filesystem::path directory = directoryOf(options_.path);
   if (directory == stateDirectory() && !std::filesystem::exists(directory, error)) {
     std::filesystem::create_directories(directory, error);
     std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
@@ -79,8 +108,16 @@ void SqliteBackend::start(Diagnostics& diagnostics) {
   pace.interval = options_.commitInterval;
   auto thread = std::make_unique<JournalThread>(*store, loop_);
   if (std::string wrong = startWith(*store, std::move(thread), pace, StoreClock::readBootId());
-      !wrong.empty())
-    return diagnostics.errorAt("path", std::move(wrong));
+      !wrong.empty()) {
+    const bool missing = isMissing(directory);
+    const bool forbidden = !missing && isForbidden(options_.path);
+    return diagnostics.errorAt(
+        "path", std::move(wrong),
+        missing     ? makeOrCorrect(directory)
+        : forbidden ? "let the user that the broker runs as write the file and its directory"
+                    : "",
+        forbidden ? Fault::permission : Fault::configuration);
+  }
   store_ = std::move(store);
 }
 
