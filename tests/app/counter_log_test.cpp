@@ -25,9 +25,9 @@ TEST_CASE("every counter that is not 0 has a line, in the order of their names",
   Metrics metrics;
   metrics.counter("packets_sent", "packets sent to clients").add(-2);
   metrics.counter("bad_packets", "packets that are none");
-  metrics.counter("denied{by=\"acl:14\"}", "packets denied").add(14);
+  metrics.counter("denied{by=\"acl_file:14\"}", "packets denied").add(14);
   CHECK(counterLines(metrics) ==
-        "info [metrics] denied{by=\"acl:14\"} = 14 (packets denied)\n"
+        "info [metrics] denied{by=\"acl_file:14\"} = 14 (packets denied)\n"
         "info [metrics] packets_sent = -2 (packets sent to clients)\n");
 }
 
