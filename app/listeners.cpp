@@ -84,7 +84,7 @@ private:
                     listener.section.says("pipeline")
                         ? fmt::format("unknown pipeline \"{}\"", mqtt::printable(name))
                         : "there is no pipeline \"default\" for this listener",
-                    helpWithName(name, names, "add pipeline = \"…\" with one of:"));
+                    helpWithName(name, names, "write pipeline = \"…\" with one of:"));
     return nullptr;
   }
 
@@ -95,7 +95,7 @@ private:
         return report_.error(
             listener.section.valueAt("name"),
             fmt::format("two listeners are called \"{}\"", mqtt::printable(listener.settings.name)),
-            fmt::format("the first one is in line {}; give one another name",
+            fmt::format("the first one is on line {}; give one another name",
                         config_.listeners[i].section.at.line));
   }
 
@@ -143,9 +143,8 @@ private:
     if (file.empty()) return true;
     const auto trouble = findFileTrouble(file);
     if (trouble)
-      report_.error(section.valueAt(key),
-                    fmt::format("cannot read \"{}\": {}", file.string(), trouble->why),
-                    trouble->help, trouble->forbidden ? Fault::permission : Fault::configuration);
+      report_.error(section.valueAt(key), describe(file, *trouble), trouble->help,
+                    trouble->forbidden ? Fault::permission : Fault::configuration);
     return !trouble;
   }
 
@@ -246,7 +245,7 @@ private:
     if (says("TLS client CRL", tls.clientCrl)) return report(section.valueAt("client_crl"));
     if (why.starts_with("TLS ciphers")) return report(section.valueAt("ciphers"));
     if (why.starts_with("TLS cipher suites")) return report(section.valueAt("ciphersuites"));
-    report_.error(section.valueAt("client_certificates"), why);
+    report_.error(section.valueAt("client_certificates"), why, "add client_ca = \"ca.crt\"");
   }
 
   void warnOfUnusedPipelines() {
@@ -287,7 +286,7 @@ Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const Listen
   for (const auto& file : net::filesOf(*plan.tls)) {
     if (std::filesystem::is_directory(file)) continue;
     if (const auto trouble = findFileTrouble(file))
-      return Unexpected{fmt::format("cannot read \"{}\": {}{}", file.string(), trouble->why,
+      return Unexpected{fmt::format("{}{}", describe(file, *trouble),
                                     trouble->help.empty() ? "" : " (" + trouble->help + ")")};
   }
   return net::TlsContext::load(*plan.tls);

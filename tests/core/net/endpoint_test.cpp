@@ -34,7 +34,7 @@ TEST_CASE("what is no endpoint is told with a remedy", "[endpoint]") {
       {"[", "write address and port"},
       {"[:", "bracket is not closed"},
       {"local host:1883", "character"},
-      {"tcp://localhost:1883", "needs brackets"},
+      {"tcp://localhost:1883", "no scheme"},
       {"localhost:", "port must be a number"},
       {"localhost:x", "port must be a number"},
       {"localhost:18x", "port must be a number"},
