@@ -8,8 +8,10 @@
 namespace mqttstack {
 namespace {
 
+constexpr char kInterrupt = 3;  // ^C
+
 /// A terminal that shows nothing and sends no signals, until the end of this:
-/// ^C must not leave it like that.
+/// ^C must not leave it like that. It ends a line instead, so that it is heard at once.
 class Silence {
 public:
   explicit Silence(int terminal) : terminal_{terminal} {
@@ -17,6 +19,7 @@ public:
     termios silent = before_;
     silent.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
     silent.c_lflag |= ICANON;
+    silent.c_cc[VEOL] = kInterrupt;
     silenced_ = ::tcsetattr(terminal_, TCSAFLUSH, &silent) == 0;
   }
   Silence(const Silence&) = delete;
@@ -43,7 +46,6 @@ void write(int terminal, std::string_view text) {
 }  // namespace
 
 std::optional<std::string> askPassword(int terminal, const std::string& prompt) {
-  constexpr char kInterrupt = 3;
   const Silence silence{terminal};
   if (!silence) return std::nullopt;
   write(terminal, prompt);

@@ -1,5 +1,6 @@
 #include "app/commands.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <iostream>
 #include <unistd.h>
@@ -22,6 +23,7 @@ namespace {
 struct Arguments {
   RunOptions run;
   CheckOptions check;
+  std::string checkedFile;
   bool test = false;
   bool markdown = false;
   bool toml = false;
@@ -43,7 +45,69 @@ std::string version() {
       __cplusplus / 100 % 100, OpenSSL_version(OPENSSL_VERSION), MQTTSTACK_BUILD_TYPE);
 }
 
+/// What a wrong use of the program is answered with.
+ExitCode misuse(const std::string& problem, const std::string& help = "--help tells more") {
+  std::cerr << fmt::format("mqtt-stackd: {}\nhelp: {}\n", problem, help);
+  return ExitCode::usage;
+}
+
+/// Whether an option stands on the command line, rather than in the environment.
+bool isGiven(const CLI::Option& option, int argc, const char* const* argv) {
+  return std::any_of(argv, argv + argc, [&option](std::string_view word) {
+    const auto begins = [word](const std::string& name) { return word.starts_with(name); };
+    return std::any_of(option.get_lnames().begin(), option.get_lnames().end(),
+                       [&](const std::string& name) { return begins("--" + name); }) ||
+           std::any_of(option.get_snames().begin(), option.get_snames().end(),
+                       [&](const std::string& name) { return begins("-" + name); });
+  });
+}
+
+/// What could have been meant by a word: a command, or an option that can stand there.
+std::vector<std::string> namesLike(std::string_view word, const CLI::App& app) {
+  std::vector<std::string> names;
+  if (word.starts_with('-')) {
+    std::vector<const CLI::App*> apps{&app};
+    for (const CLI::App* each : app.get_subcommands()) apps.push_back(each);
+    for (const CLI::App* each : apps)
+      for (const CLI::Option* option : each->get_options())
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  } else if (app.get_subcommands().empty()) {
+    for (const CLI::App* each : app.get_subcommands({})) names.push_back(each->get_name());
+  }
+  return names;
+}
+
+/// A parse error in words, where the library's are for programmers.
+ExitCode misuse(const CLI::App& app, const CLI::ParseError& error, int argc,
+                const char* const* argv) {
+  const std::vector<std::string> extra = app.remaining(true);
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !extra.empty()) {
+    std::string words;
+    for (const std::string& word : extra) words += " \"" + mqtt::printable(word) + '"';
+    const std::vector<std::string> names = namesLike(extra.front(), app);
+    return names.empty()
+               ? misuse("not expected:" + words)
+               : misuse("not expected:" + words, helpWithName(extra.front(), names, "there are:"));
+  }
+  std::string text = mqtt::printable(error.what(), 512);
+  // "Could not convert: --cost = abc", "--cost: 1 required N missing"
+  const bool conversion = error.get_name() == "ConversionError";
+  if (const auto begin = text.find("--");
+      begin != std::string::npos && (conversion || error.get_name() == "ArgumentMismatch"))
+    text = text.substr(begin, text.find_first_of(": ", begin) - begin) +
+           (conversion ? " takes a number" : " needs a value behind it");
+  for (const CLI::Option* option : app.get_options())
+    if (!option->get_envname().empty() && text.starts_with(option->get_name() + ": ") &&
+        !isGiven(*option, argc, argv))
+      text.replace(0, option->get_name().size(), option->get_envname());
+  return misuse(text);
+}
+
 ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
+  const int tasks = static_cast<int>(arguments.markdown) + static_cast<int>(arguments.toml) +
+                    static_cast<int>(arguments.man) +
+                    static_cast<int>(!arguments.describedName.empty());
+  if (tasks > 1) return misuse("give one of: a name, --markdown, --toml, --man");
   if (arguments.markdown) {
     std::cout << configurationManual(registry);
     return ExitCode::success;
@@ -65,11 +129,9 @@ ExitCode describeCommand(const Arguments& arguments, const Registry& registry) {
     std::cout << text;
     return ExitCode::success;
   }
-  std::cerr << fmt::format(
-      "mqtt-stackd: there is no middleware \"{}\"\nhelp: {}\n",
-      mqtt::printable(arguments.describedName),
-      helpWithName(arguments.describedName, describableNames(registry), "there are:"));
-  return ExitCode::usage;
+  return misuse(fmt::format("there is no middleware or table \"{}\"",
+                            mqtt::printable(arguments.describedName)),
+                helpWithName(arguments.describedName, describableNames(registry), "there are:"));
 }
 
 CLI::App& addPasswd(CLI::App& app, PasswdArguments& arguments) {
@@ -85,6 +147,16 @@ CLI::App& addPasswd(CLI::App& app, PasswdArguments& arguments) {
       .add_option("-i,--import", arguments.importedFile,
                   "Bring in the users of a password file of mosquitto")
       ->type_name("FILE");
+  // mosquitto_passwd makes a file by -c; here it would be taken for that of the broker.
+  passwd
+      .add_flag_callback("-c,--config",
+                         [] {
+                           throw CLI::ParseError{
+                               "passwd takes no --config: the first word behind it is the file, "
+                               "which is made if there is none",
+                               CLI::ExitCodes::InvalidError};
+                         })
+      ->group("");
   std::vector<std::string> methods;
   for (const auto& [name, method] : passwdMethods()) methods.push_back(name);
   passwd
@@ -110,10 +182,11 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   app.set_help_flag("-h,--help", "Print this help and exit");
   app.fallthrough();
   app.require_subcommand(0, 1);
-  app.add_option("-c,--config", arguments.run.configFile,
-                 "The configuration; without it, loopback port 1883 and a store in memory")
-      ->type_name("FILE")
-      ->envname("MQTT_STACKD_CONFIG");
+  const CLI::Option* config =
+      app.add_option("-c,--config", arguments.run.configFile,
+                     "The configuration; without it, loopback port 1883 and a store in memory")
+          ->type_name("FILE")
+          ->envname("MQTT_STACKD_CONFIG");
   app.add_flag("-t,--test", arguments.test, "The same as check");
   app.add_option("--log-level", arguments.run.logLevel, "Instead of [log] level")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
@@ -127,7 +200,7 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   app.add_subcommand("run", "Run the broker (the default)");
   CLI::App* checkApp = app.add_subcommand(
       "check", "Tell everything that is wrong with the configuration; change nothing");
-  checkApp->add_option("FILE", arguments.run.configFile, "The same as --config");
+  checkApp->add_option("FILE", arguments.checkedFile, "The same as --config");
   checkApp->add_flag("-q,--quiet", arguments.check.quiet, "Print nothing if all is well");
   checkApp
       ->add_option("--user", arguments.check.user,
@@ -137,7 +210,8 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   CLI::App* describeApp =
       app.add_subcommand("describe", "Print what can be configured: all middlewares, or one");
   describeApp->add_option("MIDDLEWARE", arguments.describedName,
-                          "The middleware, or \"listener\", \"tls\", \"log\"");
+                          "The middleware, or \"listener\", \"tls\", \"sni\", \"pipeline\", "
+                          "\"middleware\", \"limits\", \"log\"");
   describeApp->add_flag("--markdown", arguments.markdown,
                         "Print the whole reference, which is docs/configuration.md");
   describeApp->add_flag("--toml", arguments.toml,
@@ -151,7 +225,9 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? ExitCode::success : ExitCode::usage;
+    if (error.get_exit_code() != 0) return misuse(app, error, argc, argv);
+    app.exit(error, std::cout, std::cerr);
+    return ExitCode::success;
   }
   if (describeApp->parsed()) return describeCommand(arguments, registry);
   if (listApp->parsed()) {
@@ -161,7 +237,10 @@ ExitCode runCommandLine(int argc, const char* const* argv, const Registry& regis
   if (passwdApp.parsed())
     return runPasswd(arguments.passwd, STDIN_FILENO, std::cin, std::cout, std::cerr);
   if (!arguments.test && !checkApp->parsed()) return runBroker(arguments.run, registry);
-  arguments.check.configFile = arguments.run.configFile;
+  if (!arguments.checkedFile.empty() && isGiven(*config, argc, argv))
+    return misuse("check takes one file, as FILE or as --config FILE");
+  arguments.check.configFile =
+      arguments.checkedFile.empty() ? arguments.run.configFile : arguments.checkedFile;
   return checkConfiguration(arguments.check, registry);
 }
 

@@ -68,9 +68,11 @@ private:
   void unknownKey(const ConfigEntry& entry, const std::vector<std::string>& known) {
     static const std::vector<std::string> kOfListeners{"bind", "name", "allow_anonymous", "tls",
                                                        "max_packet_size"};
+    const auto* list = entry.value.as<ConfigList>();
+    const bool table = entry.value.as<ConfigTable>() ||
+                       (list && !list->empty() && list->front().as<ConfigTable>());
     const std::string message =
-        fmt::format("unknown {} \"{}\"", entry.value.as<ConfigTable>() ? "table" : "option",
-                    mqtt::printable(entry.key));
+        fmt::format("unknown {} \"{}\"", table ? "table" : "option", mqtt::printable(entry.key));
     if (std::find(kOfListeners.begin(), kOfListeners.end(), entry.key) != kOfListeners.end())
       return report_.error(entry.at, message, "write it below a [[listener]]");
     report_.error(entry.at, message, helpWithName(entry.key, known, "the file consists of:"));
@@ -372,7 +374,6 @@ SourceText builtInConfig() {
   return {"built-in configuration",
           "# What runs without --config.\n"
           "[[listener]]\n"
-          "name = \"default\"\n"
           "bind = \"127.0.0.1:1883\"\n"};
 }
 

@@ -146,7 +146,7 @@ SourceSpan namelessHeader(const Statements& statements) {
 
 /// What may be meant by a line that cannot be read.
 std::string syntaxHelp(std::string_view line, std::uint32_t unclosed) {
-  if (unclosed != 0) return fmt::format("what begins in line {} may not be closed", unclosed);
+  if (unclosed != 0) return fmt::format("what begins on line {} may not be closed", unclosed);
   const auto equals = line.find('=');
   if (equals == std::string_view::npos) return {};
   std::string_view word = line.substr(equals + 1);

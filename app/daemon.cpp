@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fmt/format.h>
 
+#include "app/counter_log.hpp"
 #include "app/port_holder.hpp"
 #include "app/process.hpp"
 #include "core/mqtt/text.hpp"
@@ -89,6 +90,7 @@ ExitCode Daemon::run() {
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
   signals_.add(SIGHUP);
+  signals_.add(SIGUSR1);
   awaitSignal();
 
   const ExitCode started = start();
@@ -257,6 +259,8 @@ void Daemon::awaitSignal() {
 void Daemon::onSignal(int signal) {
   if (signal == SIGHUP) {
     if (!stopping_) reload();
+  } else if (signal == SIGUSR1) {
+    logCounters(metrics_, log_.named("metrics"));
   } else if (stopping_) {
     log_.warning("{} again: stopping at once", ::strsignal(signal));
     atOnce_ = true;

@@ -1,6 +1,7 @@
 #include "app/describe.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 
 #include "app/config.hpp"
@@ -18,6 +19,19 @@ std::vector<OptionInfo> optionsOf() {
   for (const auto& entry : table.entries()) options.push_back(entry.info);
   return options;
 }
+
+/// A table whose keys are names that the file itself gives.
+struct NamesTable {
+  std::string_view name;
+  std::string_view summary;
+};
+constexpr std::array<NamesTable, 2> kNamesTables{
+    {{"pipeline",
+      "Which middlewares clients meet, in this order: NAME = [\"connection\", …] for each "
+      "pipeline. A listener that names none has the one called \"default\"."},
+     {"middleware",
+      "[middleware.NAME] has the options of the instance NAME that pipelines list; use = \"…\" in "
+      "it says which middleware that is. Left out: the one of that name."}}};
 
 std::string describeOptions(const std::vector<OptionInfo>& options) {
   if (options.empty()) return "\nIt has no options.\n";
@@ -95,6 +109,8 @@ std::string describeAll(const Registry& registry) {
   text += "\nOther tables of the file:\n";
   for (const ConfigTableInfo& section : configTables())
     text += fmt::format("  {:{}}  {}\n", section.name, width, section.summary);
+  for (const NamesTable& table : kNamesTables)
+    text += fmt::format("  {:{}}  {}\n", table.name, width, table.summary);
   return text;
 }
 
@@ -103,6 +119,8 @@ std::string describe(const Registry& registry, std::string_view name) {
     if (section.name == name)
       return fmt::format("{}\n\n{}{}", section.name, wrapped(section.summary, ""),
                          describeOptions(section.options));
+  for (const NamesTable& table : kNamesTables)
+    if (table.name == name) return fmt::format("{}\n\n{}", name, wrapped(table.summary, ""));
   if (!registry.has(name)) return {};
   const MiddlewareInfo& info = registry.info(name);
   return fmt::format("{}\n\n{}", info.name, wrapped(info.summary, "")) +
@@ -114,6 +132,7 @@ std::string describe(const Registry& registry, std::string_view name) {
 std::vector<std::string> describableNames(const Registry& registry) {
   std::vector<std::string> names = registry.names();
   for (const ConfigTableInfo& section : configTables()) names.push_back(section.name);
+  for (const NamesTable& table : kNamesTables) names.emplace_back(table.name);
   return names;
 }
 

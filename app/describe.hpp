@@ -18,7 +18,7 @@ struct ConfigTableInfo {
   std::vector<OptionInfo> options;
 };
 
-/// `[[listener]]`, its `tls`, and `[log]`.
+/// `[[listener]]`, its `tls`, `[log]` and so on: all whose options are known by name.
 std::vector<ConfigTableInfo> configTables();
 
 /// Whether there is a default worth showing: an empty text only stands for none.
@@ -30,7 +30,7 @@ std::string wrapped(std::string_view text, std::string_view indent);
 /// One line per middleware.
 std::string describeAll(const Registry& registry);
 
-/// A middleware, or "listener", "tls" or "log": its options and callbacks. Empty
+/// A middleware, or a table such as "listener": its options and callbacks. Empty
 /// if there is nothing of that name.
 std::string describe(const Registry& registry, std::string_view name);
 

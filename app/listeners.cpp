@@ -56,7 +56,7 @@ private:
     plan->policy.packets = {settings.maximumTopicBytes, settings.maximumTopicLevels,
                             settings.maximumUserProperties,
                             settings.maximumUserPropertyBytes.count};
-    plan->socket.tcpUserTimeout = settings.writeTimeout;
+    plan->socket.tcpUserTimeout = plan->policy.writeTimeout = settings.writeTimeout;
     plan->limits = {settings.maximumConnections, settings.connectionsPerAddress,
                     settings.connectionRatePerAddress, settings.limitLoopback};
     plan->pipeline = findPipeline(listener);
@@ -85,7 +85,7 @@ private:
                     listener.section.says("pipeline")
                         ? fmt::format("unknown pipeline \"{}\"", mqtt::printable(name))
                         : "there is no pipeline \"default\" for this listener",
-                    helpWithName(name, names, "add pipeline = \"…\" with one of:"));
+                    helpWithName(name, names, "write pipeline = \"…\" with one of:"));
     return nullptr;
   }
 
@@ -96,7 +96,7 @@ private:
         return report_.error(
             listener.section.valueAt("name"),
             fmt::format("two listeners are called \"{}\"", mqtt::printable(listener.settings.name)),
-            fmt::format("the first one is in line {}; give one another name",
+            fmt::format("the first one is on line {}; give one another name",
                         config_.listeners[i].section.at.line));
   }
 
@@ -154,9 +154,8 @@ private:
     if (file.empty()) return true;
     const auto trouble = findFileTrouble(file);
     if (trouble)
-      report_.error(section.valueAt(key),
-                    fmt::format("cannot read \"{}\": {}", file.string(), trouble->why),
-                    trouble->help, trouble->forbidden ? Fault::permission : Fault::configuration);
+      report_.error(section.valueAt(key), describe(file, *trouble), trouble->help,
+                    trouble->forbidden ? Fault::permission : Fault::configuration);
     return !trouble;
   }
 
@@ -257,7 +256,7 @@ private:
     if (says("TLS client CRL", tls.clientCrl)) return report(section.valueAt("client_crl"));
     if (why.starts_with("TLS ciphers")) return report(section.valueAt("ciphers"));
     if (why.starts_with("TLS cipher suites")) return report(section.valueAt("ciphersuites"));
-    report_.error(section.valueAt("client_certificates"), why);
+    report_.error(section.valueAt("client_certificates"), why, "add client_ca = \"ca.crt\"");
   }
 
   void warnOfUnusedPipelines() {
@@ -299,7 +298,7 @@ Expected<std::shared_ptr<net::TlsContext>, std::string> loadTlsAnew(const Listen
     std::error_code error;
     if (std::filesystem::is_directory(file, error)) continue;
     if (const auto trouble = findFileTrouble(file))
-      return Unexpected{fmt::format("cannot read \"{}\": {}{}", file.string(), trouble->why,
+      return Unexpected{fmt::format("{}{}", describe(file, *trouble),
                                     trouble->help.empty() ? "" : " (" + trouble->help + ")")};
   }
   return net::TlsContext::load(*plan.tls);

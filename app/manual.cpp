@@ -112,6 +112,7 @@ starting is the last line of that, and the exit code says what kind of thing it 
 | 64 | the command line is wrong |
 | 65 | a certificate, key, password or ACL file holds something wrong |
 | 69 | a listener cannot be opened, most often since the port is taken |
+| 70 | a defect of the program |
 | 74 | a middleware cannot start: a lock, a store |
 | 77 | this user may not read a file or have a port |
 | 78 | the configuration is wrong |
@@ -120,6 +121,7 @@ starting is the last line of that, and the exit code says what kind of thing it 
 |---|---|
 | `SIGTERM`, `SIGINT` | listeners close, clients are told, what is queued is written; a second one ends it at once |
 | `SIGHUP` | the file is read anew. If anything is wrong, nothing changes. Otherwise `[log]` is taken over, and certificates, keys, passwords and rules are read again, as they are when their files change. Changes of listeners, pipelines and middlewares are told in one line; they need a restart |
+| `SIGUSR1` | every counter that is not 0 is logged, at level `info` |
 
 **systemd.** It speaks `sd_notify`: use `Type=notify`. It is ready when all listeners are open,
 `systemctl status` shows clients and messages, and with `WatchdogSec=` a loop that is stuck is
@@ -181,9 +183,10 @@ bind = "127.0.0.1:1883"
 [pipeline]
 default = ["connection", "keep_alive", "last_will", "sqlite_backend", "session_manager",
            "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
-#secure  = ["connection", "auth_backoff", "authentication", "password_file", "authorization",
-#           "acl_file", "keep_alive", "last_will", "sqlite_backend", "session_manager",
-#           "subscription_manager", "retain_manager", "inbound_manager", "outbound_manager"]
+#secure = [
+#"connection", "auth_backoff", "authentication", "password_file", "authorization", "acl_file",
+#"keep_alive", "last_will", "sqlite_backend", "session_manager", "subscription_manager",
+#"retain_manager", "inbound_manager", "outbound_manager"]
 
 #[middleware.password_file]
 #path = "passwd"

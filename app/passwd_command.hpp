@@ -16,7 +16,7 @@ namespace mqttstack {
 /// never an argument: anybody on the machine sees those.
 struct PasswdArguments {
   std::filesystem::path file{};
-  std::string user{};
+  std::optional<std::string> user{};
   bool remove = false;                   ///< takes the user out
   bool batch = false;                    ///< "name:password" lines from standard input
   std::filesystem::path importedFile{};  ///< one of mosquitto's

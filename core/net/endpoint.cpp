@@ -27,6 +27,9 @@ Expected<Endpoint, std::string> parseEndpoint(std::string_view text) {
   if (colon == std::string_view::npos)
     return wrong(text, "write address and port, such as \"0.0.0.0:1883\"");
 
+  if (text.find("://") != std::string_view::npos)
+    return wrong(text, "there is no scheme; write address and port only, such as \"0.0.0.0:1883\"");
+
   std::string_view host = text.substr(0, colon);
   const std::string_view digits = text.substr(colon + 1);
   if (host.empty())

@@ -300,7 +300,7 @@ void Listener::outOfDescriptors(int listening, int error) {
   dropped_ += droppedNow;
   rest();
   const std::string remedy = remedyFor(error);
-  complain("listener " + *name_ + " cannot accept: " + errorText(error) +
+  complain("listener \"" + *name_ + "\" cannot accept: " + errorText(error) +
            (remedy.empty() ? "" : " (" + remedy + ")") + "; " + std::to_string(dropped_) +
            " connections dropped so far");
 }
@@ -325,9 +325,9 @@ void Listener::refuse(Descriptor socket, const PeerAddress& from, Refusal refusa
   socket.reset();
   const std::uint64_t count = ++refused_[static_cast<std::size_t>(refusal)];
   if (onRefused_) onRefused_(refusal);
-  complain("listener " + *name_ + " refuses " + from.host() + ": the limit " +
-           std::string{toString(refusal)} + " is reached; " + std::to_string(count) +
-           " connections refused for it so far");
+  complain("listener \"" + *name_ + "\" refuses " + from.host() + ": the limit " +
+           std::string{toString(refusal)} +
+           " is reached; connections refused for it so far: " + std::to_string(count));
 }
 
 void Listener::rest() {

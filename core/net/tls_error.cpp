@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include <openssl/err.h>
+#include <openssl/pemerr.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
@@ -79,6 +80,11 @@ std::string takeTlsErrorText() {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
   if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
+  const int why = ERR_GET_REASON(code);
+  if (why == ERR_R_INTERRUPTED_OR_CANCELLED) return "it is protected by a passphrase";
+  if (ERR_GET_LIB(code) == ERR_LIB_OSSL_DECODER && why == ERR_R_UNSUPPORTED)
+    return "it holds no private key";
+  if (ERR_GET_LIB(code) == ERR_LIB_PEM && why == PEM_R_NO_START_LINE) return "it holds none in PEM";
   const char* reason = ERR_reason_error_string(code);
   return reason ? reason : "unknown error";
 }

@@ -182,6 +182,8 @@ std::string_view Client::consume(std::string_view bytes) {
     // [v5:3.1.0-1] [v311:3.1.0-1] Nothing but a CONNECT, and not a byte of it more.
     if (phase_ == Phase::awaitingConnect && bytes.front() != '\x10') {
       context_.badPackets.add();
+      explainEnd(bytes.front() == '\x16' ? "it began with TLS, which this listener does not speak"
+                                         : "what it sent does not begin with a CONNECT of MQTT");
       closeSilently();
       break;
     }
@@ -190,6 +192,7 @@ std::string_view Client::consume(std::string_view bytes) {
     if (frame.state != mqtt::Frame::State::complete) {
       const bool tooLarge = frame.state == mqtt::Frame::State::tooLarge;
       (tooLarge ? context_.packetsBeyondLimits : context_.badPackets).add();
+      if (tooLarge) explainSize();
       // [v5:3.2.2-15]
       close(tooLarge ? ReasonCode::packetTooLarge : ReasonCode::malformedPacket);
       break;
@@ -246,6 +249,7 @@ std::error_code Client::decode(PacketSlot& slot, std::string_view frame) {
   if (listener_.packets.canBreak(frame.size())) {
     if (const std::error_code error = checkLimits(slot.packet.content, listener_.packets)) {
       context_.packetsBeyondLimits.add();
+      explainLimit(mqtt::reasonOf(error));
       return error;
     }
   }
@@ -316,7 +320,10 @@ void Client::refuse(std::error_code error, std::string_view frame) {
   context_.badPackets.add();
   if (phase_ == Phase::connecting && !exchanging_) {
     const auto version = mqtt::versionForRefusal(frame);
-    if (!version) return closeSilently();
+    if (!version) {
+      explainEnd("its CONNECT names no version of MQTT");
+      return closeSilently();
+    }
     version_ = *version;
   }
   close(mqtt::reasonOf(error));
@@ -443,6 +450,7 @@ void Client::onWritable() {
 void Client::onClosed(std::error_code why) {
   const ClientPtr pin{this};
   if (why == std::errc::timed_out) context_.connectionsStalled.add();
+  if (why && !closing()) explainLoss(why);
   lost_ = true;
   outbox_.clear();
   if (!closing()) beginClosing();
@@ -458,6 +466,7 @@ void Client::acceptTopicAliases(std::uint16_t maximum) {
 
 void Client::close(ReasonCode reason, std::string_view reasonString) {
   if (closing()) return;
+  if (!reasonString.empty()) explainEnd(std::string{reasonString});
   closeReason_ = reason;
   context_.countClosed(reason);
   queueFarewell(reason, reasonString);

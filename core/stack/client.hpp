@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,8 @@ struct ListenerPolicy {
   /// Of a CONNECT: nobody is known yet who could be trusted with more.
   std::size_t maximumConnectSize = 128 * 1024;
   PacketLimits packets{};
+  /// How long a client may take nothing of what is sent to it. The transport sees to that.
+  std::chrono::milliseconds writeTimeout{60'000};
 };
 
 class Client;
@@ -227,6 +230,17 @@ public:
 
   /// Why it ended: what close() was told first, or `success`.
   mqtt::ReasonCode closeReason() const noexcept { return closeReason_; }
+  /// Says for the log what there is to know beside that reason: the limit, by the
+  /// name of its option, or what the peer did. REQUIRES: called before the end
+  /// begins; the first word holds.
+  void explainEnd(std::string why);
+  /// That, or the reason string that close() was given, or what became of the
+  /// transport; empty if nobody knew more.
+  std::string_view endExplanation() const noexcept {
+    return endExplanation_ ? std::string_view{*endExplanation_} : std::string_view{};
+  }
+  /// The peer took nothing of what was sent to it, and was cut off.
+  bool stalled() const noexcept { return stalled_; }
 
 private:
   friend class ClientContext;
@@ -279,6 +293,9 @@ private:
   void beginClosing();
   void workOffClosing();
   void leaveIfOver();
+  void explainLoss(std::error_code why);
+  void explainSize();
+  void explainLimit(mqtt::ReasonCode reason);
 
   ClientContext& context_;
   Stack* stack_;
@@ -292,6 +309,7 @@ private:
   std::string unfinished_;              // the packet that has not arrived completely
   std::unique_ptr<PacketSlot> parked_;  // the packet that a middleware deferred last
   std::unique_ptr<ReceivedAliases> receivedAliases_;
+  std::unique_ptr<std::string> endExplanation_;
   AckQueue acknowledgements_;
   Outbox outbox_;
 
@@ -314,6 +332,7 @@ private:
   bool leftDone_ : 1 = false;     // connectionLost was run
   bool closedDone_ : 1 = false;   // connectionClosed was executed
   bool transportClosed_ : 1 = false;
+  bool stalled_ : 1 = false;  // cut off by write_timeout
 };
 
 template <class Visitor>

@@ -219,6 +219,10 @@ std::string_view closestName(std::string_view word, const std::vector<std::strin
     bestDistance = distance;
     best = candidate;
   }
+  if (!best.empty()) return best;
+  constexpr std::size_t kShortest = 3;  // that says something by itself
+  for (const std::string& candidate : candidates)
+    if (candidate.size() >= kShortest && word.starts_with(candidate)) return candidate;
   return best;
 }
 

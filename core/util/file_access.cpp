@@ -23,6 +23,12 @@ FileTrouble troubleOf(std::error_code error) {
 
 }  // namespace
 
+std::string describe(const fs::path& path, const FileTrouble& trouble) {
+  const std::string quoted = '"' + path.string() + '"';
+  return (trouble.refused ? quoted + " is refused: " : "cannot read " + quoted + ": ") +
+         trouble.why;
+}
+
 std::optional<FileTrouble> findFileTrouble(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -33,7 +39,7 @@ std::optional<FileTrouble> findFileTrouble(const fs::path& path) {
   if (::access(path.c_str(), R_OK) != 0) return troubleOf({errno, std::generic_category()});
   if ((status.permissions() & fs::perms::others_write) != fs::perms::none)
     return FileTrouble{"everybody on this machine can change it", "chmod o-w " + path.string(),
-                       false};
+                       false, true};
   return std::nullopt;
 }
 

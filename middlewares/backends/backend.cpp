@@ -387,9 +387,10 @@ bool Backend::mayRetain(const broker::Message& message) {
       retained_.bytes() + growth > limits_.maxRetainedBytes.count) {
     if (!std::exchange(retainedFullTold_, true))
       log().warning(
-          "a retained message for \"{}\" was refused, and others may be: there are {} of {} bytes "
-          "already; raise max_retained_messages or max_retained_bytes",
-          mqtt::printable(message.topic()), retained_.size(), retained_.bytes());
+          "a retained message for \"{}\" was refused, and others may be: there {} {} already, {} "
+          "bytes; raise max_retained_messages or max_retained_bytes",
+          mqtt::printable(message.topic()), retained_.size() == 1 ? "is" : "are", retained_.size(),
+          retained_.bytes());
     return false;
   }
   if (memory_.fits(growth)) return true;

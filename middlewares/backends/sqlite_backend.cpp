@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <fmt/format.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -11,6 +12,9 @@
 namespace mqttstack {
 
 namespace {
+
+constexpr const char* kLetWrite =
+    "let the user that the broker runs as write the file and its directory";
 
 /// Where the store is if nobody says. systemd names the directory of a service;
 /// others have theirs at the usual places.
@@ -27,6 +31,29 @@ std::filesystem::path stateDirectory() {
   if (const auto state = named("XDG_STATE_HOME"); !state.empty()) return state / "mqtt-stackd";
   if (const auto home = named("HOME"); !home.empty()) return home / ".local/state/mqtt-stackd";
   return "/var/lib/mqtt-stackd";
+}
+
+std::filesystem::path directoryOf(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+bool isMissing(const std::filesystem::path& directory) {
+  return ::access(directory.c_str(), F_OK) != 0 && errno == ENOENT;
+}
+
+std::string makeOrCorrect(const std::filesystem::path& directory) {
+  return fmt::format(
+      "the directory \"{}\" does not exist; make it, owned by the broker's user, or correct the "
+      "path",
+      directory.string());
+}
+
+/// Whether this user may not write a store there.
+bool isForbidden(const std::filesystem::path& file) {
+  const auto refuses = [](const std::filesystem::path& path, int wanted) {
+    return ::access(path.c_str(), wanted) != 0 && errno == EACCES;
+  };
+  return refuses(directoryOf(file), W_OK | X_OK) || refuses(file, R_OK | W_OK);
 }
 
 }  // namespace
@@ -64,22 +91,21 @@ void SqliteBackend::validate(const Stack& stack, Diagnostics& diagnostics) const
   DurableBackend::validate(stack, diagnostics);
   // Otherwise start() will tell.
   if (!thorough_ || std::exchange(examined_, true)) return;
-  const std::filesystem::path parent = options_.path.parent_path();
-  const std::filesystem::path directory = parent.empty() ? "." : parent;
-  if (directory != stateDirectory() && ::access(directory.c_str(), W_OK | X_OK) != 0) {
-    const std::error_code error{errno, std::generic_category()};
-    return diagnostics.errorAt(
-        "path", "nothing can be stored in " + directory.string() + ": " + error.message(),
-        "make the directory, and let the user that the broker runs as write to it",
-        error == std::errc::permission_denied ? Fault::permission : Fault::configuration);
-  }
+  const std::filesystem::path directory = directoryOf(options_.path);
+  if (directory != stateDirectory() && isMissing(directory))
+    return diagnostics.errorAt("path", fmt::format("cannot make \"{}\"", options_.path.string()),
+                               makeOrCorrect(directory));
+  if (isForbidden(options_.path))
+    return diagnostics.errorAt("path",
+                               fmt::format("this user cannot write \"{}\"", options_.path.string()),
+                               kLetWrite, Fault::permission);
   if (const std::string wrong = SqliteStore::examine(options_.path); !wrong.empty())
     diagnostics.errorAt("path", wrong);
 }
 
 void SqliteBackend::start(Diagnostics& diagnostics) {
   std::error_code error;
-  const std::filesystem::path directory = options_.path.parent_path();
+  const std::filesystem::path directory = directoryOf(options_.path);
   if (directory == stateDirectory() && !std::filesystem::exists(directory, error)) {
     std::filesystem::create_directories(directory, error);
     std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
@@ -89,8 +115,15 @@ void SqliteBackend::start(Diagnostics& diagnostics) {
   pace.interval = options_.commitInterval;
   auto thread = std::make_unique<JournalThread>(*store, loop_);
   if (std::string wrong = startWith(*store, std::move(thread), pace, StoreClock::readBootId());
-      !wrong.empty())
-    return diagnostics.errorAt("path", std::move(wrong));
+      !wrong.empty()) {
+    const bool missing = isMissing(directory);
+    const bool forbidden = !missing && isForbidden(options_.path);
+    return diagnostics.errorAt("path", std::move(wrong),
+                               missing     ? makeOrCorrect(directory)
+                               : forbidden ? kLetWrite
+                                           : "",
+                               forbidden ? Fault::permission : Fault::configuration);
+  }
   store_ = std::move(store);
 }
 

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <fmt/format.h>
+#include <fstream>
+#include <string_view>
 
 #include <sqlite3.h>
 
@@ -39,9 +41,19 @@ CREATE TABLE will(
 )sql"};
 static_assert(kSteps.size() == kSqliteSchemaVersion);
 
+bool beginsLikeADatabase(const std::string& path) {
+  constexpr std::string_view kMagic = "SQLite format 3";
+  std::string begin(kMagic.size(), '\0');
+  std::ifstream{path, std::ios::binary}.read(begin.data(),
+                                             static_cast<std::streamsize>(begin.size()));
+  return begin == kMagic;
+}
+
 }  // namespace
 
 std::string describeDamage(const std::string& path, const std::string& what) {
+  if (!beginsLikeADatabase(path))
+    return fmt::format("\"{}\" is no SQLite file; correct the path", path);
   return fmt::format(
       "\"{0}\" is damaged: {1}. To save what can be read of it: sqlite3 {0} .recover | sqlite3 "
       "{0}.saved, then put {0}.saved in its place; to begin with nothing: move {0}, {0}-wal and "

@@ -33,6 +33,17 @@ std::ptrdiff_t characters(std::string_view text) noexcept {
                        [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; });
 }
 
+/// Why a connection has ended, to stand behind what became of it.
+std::string reasonsOf(const Client& client) {
+  const ReasonCode reason = client.closeReason();
+  std::string text;
+  if (reason != ReasonCode::success) text.append(": ").append(toString(reason));
+  std::string_view more = client.endExplanation();
+  if (more.empty()) more = mqtt::explain(reason);
+  if (!more.empty()) text.append(": ").append(more);
+  return text;
+}
+
 }  // namespace
 
 void Connection::Options::declare(OptionTable<Options>& table) {
@@ -54,15 +65,24 @@ void Connection::Options::declare(OptionTable<Options>& table) {
 
 /// Cuts off a connection that does not come to a CONNACK in time.
 struct Connection::Deadline {
-  Deadline(Client& theClient, Metric& theCounter) : client{theClient}, timedOut{theCounter} {}
+  Deadline(Client& theClient, Metric& theCounter, TimeSpan theTime)
+      : client{theClient},
+        timedOut{theCounter},
+        time{theTime} {}
   void expire() {
     if (client.connected()) return;
-    if (!client.closing()) timedOut.add();
+    if (!client.closing()) {
+      timedOut.add();
+      client.explainEnd(fmt::format("{} within {} (connect_timeout)",
+                                    client.parked() ? "its CONNECT was not decided" : "no CONNECT",
+                                    formatTimeSpan(time)));
+    }
     // [v5:3.1.0-1] Nothing may be sent before the CONNACK, and there is none.
     client.closeSilently();
   }
   Client& client;
   Metric& timedOut;
+  TimeSpan time;
   Timer timer = Timer::calling<&Deadline::expire>(*this);
 };
 
@@ -79,7 +99,7 @@ Connection::Connection(Setup& setup, const Options& options)
 
 void Connection::install(Client& client) {
   auto& deadline = state_(client).deadline;
-  deadline = std::make_unique<Deadline>(client, timedOut_);
+  deadline = std::make_unique<Deadline>(client, timedOut_, options_.connectTimeout);
   scheduler().start(deadline->timer, options_.connectTimeout);
 }
 
@@ -96,24 +116,16 @@ Flow Connection::handle(Client& client, Packet& packet, Next next, Done) {
 Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next) {
   if (client.connected()) return next(ReasonCode::protocolError);  // [v5:3.1.0-2] [v311:3.1.0-2]
 
-  std::string clientId{connect.clientId};
-  if (clientId.empty()) {
-    const bool mayBeAssigned =
-        connect.version == mqtt::ProtocolVersion::v5 ||
-        (connect.version == mqtt::ProtocolVersion::v311 && connect.cleanStart);
-    // [v311:3.1.3-8]
-    if (!mayBeAssigned) return next(ReasonCode::clientIdentifierNotValid);
-    clientId = makeClientId();  // [v5:3.1.3-6] [v5:3.1.3-7] [v311:3.1.3-6]
-  }
-  const bool shortOnly =
-      connect.version == mqtt::ProtocolVersion::v31 && !options_.longV31ClientIds;
   // [v5:3.1.3-8] [v311:3.1.3-9]
-  if (clientId.size() > options_.maxClientIdBytes ||
-      (shortOnly && characters(clientId) > kMaxV31Characters))
-    return next(ReasonCode::clientIdentifierNotValid);
+  if (!hasGoodClientId(client, connect)) return next(ReasonCode::clientIdentifierNotValid);
+  std::string clientId{connect.clientId};
+  if (clientId.empty()) clientId = makeClientId();  // [v5:3.1.3-6] [v5:3.1.3-7] [v311:3.1.3-6]
 
-  if (connect.userName && connect.userName->size() > options_.maxUserNameBytes)
+  if (connect.userName && connect.userName->size() > options_.maxUserNameBytes) {
+    client.explainEnd(fmt::format("a user name of {} bytes (max_user_name_bytes = {})",
+                                  connect.userName->size(), options_.maxUserNameBytes));
     return next(ReasonCode::badUserNameOrPassword);
+  }
 
   broker::IdentityFields fields;
   fields.principal = "anonymous";
@@ -125,6 +137,26 @@ Flow Connection::connect(Client& client, const mqtt::Connect& connect, Next next
     fields.certificateName = tls->commonName;
   client.setIdentity(broker::makeIdentity(std::move(fields)));
   return next();
+}
+
+bool Connection::hasGoodClientId(Client& client, const mqtt::Connect& connect) const {
+  const std::string_view id = connect.clientId;
+  const bool v31 = connect.version == mqtt::ProtocolVersion::v31;
+  const bool mayBeEmpty = connect.version == mqtt::ProtocolVersion::v5 ||
+                          (connect.version == mqtt::ProtocolVersion::v311 && connect.cleanStart);
+  if (id.empty() && !mayBeEmpty)  // [v311:3.1.3-8]
+    client.explainEnd("it is empty, which takes MQTT 3.1.1 with a clean session, or MQTT 5");
+  else if (id.size() > options_.maxClientIdBytes)
+    client.explainEnd(fmt::format("it has {} bytes (max_client_id_bytes = {})", id.size(),
+                                  options_.maxClientIdBytes));
+  else if (v31 && !options_.longV31ClientIds && characters(id) > kMaxV31Characters)
+    client.explainEnd(
+        fmt::format("it has {} characters, and MQTT 3.1 allows {} "
+                    "(long_v31_client_ids = true allows more)",
+                    characters(id), kMaxV31Characters));
+  else
+    return true;
+  return false;
 }
 
 Flow Connection::disconnect(Client& client, const mqtt::Disconnect& disconnect, Next next) {
@@ -163,17 +195,17 @@ Flow Connection::on(ConnectionClosed& closed, Next next, Done) {
   // Only who was accepted has a session to leave, and a will to be published.
   if (!state.established) {
     if (lines_.admits(scheduler().now(), log()))
-      log().info("{} was not accepted{}{}", client.describe(),
-                 client.closeReason() == ReasonCode::success ? "" : ": ",
-                 client.closeReason() == ReasonCode::success ? "" : toString(client.closeReason()));
+      log().info("{} was not accepted{}", client.describe(), reasonsOf(client));
     return next();
   }
   state.established = false;
   if (client.closeReason() != ReasonCode::success)
-    log().info("{} was disconnected: {}", client.describe(), toString(client.closeReason()));
+    log().info("{} was disconnected{}", client.describe(), reasonsOf(client));
+  else if (state.saidGoodbye)
+    log().info("{} disconnected", client.describe());
   else
-    log().info("{} {}", client.describe(),
-               state.saidGoodbye ? "disconnected" : "vanished without DISCONNECT");
+    log().info("{} {}{}", client.describe(),
+               client.stalled() ? "was cut off" : "vanished without DISCONNECT", reasonsOf(client));
 
   const auto goOn = [](std::error_code error, auto&, Next proceed, Done) { return proceed(error); };
   if (state.saidGoodbye)

@@ -68,6 +68,7 @@ private:
   };
 
   Flow connect(Client& client, const mqtt::Connect& connect, Next next);
+  bool hasGoodClientId(Client& client, const mqtt::Connect& connect) const;
   Flow disconnect(Client& client, const mqtt::Disconnect& disconnect, Next next);
 
   Options options_;

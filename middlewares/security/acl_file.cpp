@@ -11,9 +11,9 @@ namespace mqttstack {
 void AclFile::Options::declare(OptionTable<Options>& table) {
   table
       .add("path", &Options::path,
-           "The file of rules, one a line as \"topic [deny] [publish|subscribe|receive|read|write] "
-           "FILTER\", in sections by user, group, client, listener or address. What no rule allows "
-           "is denied.")
+           "The file of rules, one a line as \"topic [deny] "
+           "[readwrite|read|write|publish|subscribe|receive] FILTER\", in sections by user, group, "
+           "client, listener or address. What no rule allows is denied.")
       .required();
 }
 

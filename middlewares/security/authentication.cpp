@@ -89,7 +89,7 @@ Flow Authentication::decide(Client& client, const mqtt::Connect& connect,
     std::string principal = std::move(login.principal);
     if (principal.empty()) principal = connect.userName.value_or("");
     admit(client, std::move(principal), std::move(login.groups), std::move(login.grants));
-    accepted_.add(login.verdict);
+    accept(client, login.verdict);
     if (login.validUntil) cutOffAt(client, *login.validUntil);
     return next();
   }
@@ -125,6 +125,12 @@ void Authentication::admit(Client& client, std::string principal, std::vector<st
   client.setIdentity(broker::makeIdentity(std::move(fields)));
 }
 
+/// After admit(): the line names who it is now.
+void Authentication::accept(const Client& client, const Verdict& verdict) {
+  accepted_.add(verdict);
+  log().debug("{}: accepted by {}", client.describe(), decidedBy(verdict));
+}
+
 Flow Authentication::refuse(Client& client, const std::string& login, ReasonCode reason,
                             const Verdict& verdict, std::string_view why, Next next) {
   refused_.add(verdict);
@@ -156,8 +162,8 @@ Flow Authentication::beginExchange(Client& client, std::string_view method,
                                 Done done) {
         if (client.closing()) return done();
         if (error || !(step.proceeds || step.verdict.allowed()))
-          return refuse(client, methodOf(step), failureOf(client, error, step), step.verdict, {},
-                        onward);
+          return refuse(client, methodOf(step), failureOf(client, error, step), step.verdict,
+                        whyOf(error, step), onward);
         return continueFirst(client, step, onward, done);
       });
 }
@@ -170,7 +176,7 @@ Flow Authentication::continueFirst(Client& client, ContinueAuthentication& step,
     exchange.running = false;
     exchange.lastWord = std::move(step.reply);
     admit(client, std::move(step.principal), std::move(step.groups));
-    accepted_.add(step.verdict);
+    accept(client, step.verdict);
     return next();
   }
   if (!ask(client, exchange, step.reply)) return next(ReasonCode::packetTooLarge);
@@ -203,8 +209,8 @@ Flow Authentication::auth(Client& client, const mqtt::Auth& auth, Next next) {
                                 Done done) {
         if (client.closing()) return done();
         if (error || !(step.proceeds || step.verdict.allowed()))
-          return refuse(client, methodOf(step), failureOf(client, error, step), step.verdict, {},
-                        onward);
+          return refuse(client, methodOf(step), failureOf(client, error, step), step.verdict,
+                        whyOf(error, step), onward);
         return continueAgain(client, step, onward, done);
       });
 }
@@ -222,7 +228,7 @@ Flow Authentication::continueAgain(Client& client, ContinueAuthentication& step,
   if (!client.connected()) {
     exchange.lastWord = std::move(step.reply);
     admit(client, std::move(step.principal), std::move(step.groups));
-    accepted_.add(step.verdict);
+    accept(client, step.verdict);
     // The CONNECT goes on from here, to its CONNACK.
     std::optional<Deferred> connect = std::exchange(exchange.connect, std::nullopt);
     connect->next();
@@ -235,7 +241,7 @@ Flow Authentication::continueAgain(Client& client, ContinueAuthentication& step,
     return next(ReasonCode::notAuthorized);
   }
   admit(client, std::move(step.principal), std::move(step.groups), client.identity()->grants());
-  accepted_.add(step.verdict);
+  accept(client, step.verdict);
   mqtt::PropertyWriter properties;
   properties.add(PropertyId::authenticationMethod, exchange.method);
   if (!step.reply.empty()) properties.add(PropertyId::authenticationData, step.reply);
@@ -260,6 +266,12 @@ ReasonCode Authentication::failureOf(const Client& client, std::error_code error
   const bool canBeTold = !client.connected() || mqtt::isLegalReason(mqtt::PacketType::disconnect,
                                                                     reason, mqtt::Sender::server);
   return canBeTold ? reason : ReasonCode::notAuthorized;
+}
+
+/// More than `nobody` says, where nobody knows the method.
+std::string_view Authentication::whyOf(std::error_code error, const ContinueAuthentication& step) {
+  return !error && step.verdict.opinion == Opinion::none ? "no authenticator offers this method"
+                                                         : "";
 }
 
 Flow Authentication::on(NegotiateConnection& negotiation, SyncNext next, Done) {

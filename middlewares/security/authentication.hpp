@@ -104,6 +104,8 @@ private:
   void admitAnonymous(Client& client);
   void cutOffAt(Client& client, TimePoint when);
   void expired(Client& client);
+  void accept(const Client& client, const Verdict& verdict);
+  static std::string_view whyOf(std::error_code error, const ContinueAuthentication& step);
   Flow refuse(Client& client, const std::string& login, mqtt::ReasonCode reason,
               const Verdict& verdict, std::string_view why, Next next);
 

@@ -14,13 +14,13 @@ namespace mqttstack {
 class Metrics;
 struct Metric;
 
-/// Who decided, and by which of its rules, for logs: "acl:14", "password_file";
+/// Who decided, and by which of its rules, for logs: "acl_file:14", "password_file";
 /// "nobody" if there is no opinion.
 std::string decidedBy(const Verdict& verdict);
 
 /// Counts decisions, all of them together and each kind by who made it and by
 /// which rule: `auth_refused`, `auth_refused{by="password_file"}`,
-/// `authorization_denied{by="acl:14"}`. Used by those who ask, since those who
+/// `authorization_denied{by="acl_file:14"}`. Used by those who ask, since those who
 /// answer must have no side effects.
 class DecisionCounter {
 public:

@@ -35,7 +35,7 @@ std::error_code readAll(const fs::path& path, std::string& text) {
 std::optional<std::string> readOptionFile(std::string_view option, const fs::path& path,
                                           Diagnostics& diagnostics) {
   const auto refuse = [&](const FileTrouble& trouble) {
-    diagnostics.errorAt(option, "cannot read " + path.string() + ": " + trouble.why, trouble.help,
+    diagnostics.errorAt(option, describe(path, trouble), trouble.help,
                         trouble.forbidden ? Fault::permission : Fault::configuration);
     return std::nullopt;
   };
@@ -49,7 +49,7 @@ std::optional<std::string> readOptionFile(std::string_view option, const fs::pat
 
 void warnIfPublic(std::string_view option, const fs::path& path, Diagnostics& diagnostics) {
   if (!isReadableByAll(path)) return;
-  diagnostics.warningAt(option, path.string() + " can be read by everybody on this machine",
+  diagnostics.warningAt(option, '"' + path.string() + "\" can be read by everybody on this machine",
                         "chmod 640 " + path.string());
 }
 

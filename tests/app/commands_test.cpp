@@ -1,5 +1,6 @@
 #include "app/commands.hpp"
 
+#include <cstdlib>
 #include <iostream>
 #include <sstream>
 #include <unistd.h>
@@ -83,7 +84,8 @@ TEST_CASE("check without a file checks what is built in", "[commands]") {
   const auto [code, out, err] = command({"check"});
   CHECK(code == 0);
   CHECK(out ==
-        "listener \"default\": 127.0.0.1:1883 (pipeline \"default\", anonymous allowed, no TLS)\n"
+        "listener \"127.0.0.1:1883\": 127.0.0.1:1883 (pipeline \"default\", anonymous allowed, no "
+        "TLS)\n"
         "pipeline default: connection, keep_alive, last_will, memory_backend, session_manager, "
         "subscription_manager, retain_manager, inbound_manager, outbound_manager\n"
         "built-in configuration: OK\n");
@@ -145,8 +147,40 @@ TEST_CASE("a wrong command line is a usage error", "[commands]") {
     const auto [code, out, err] = command(arguments);
     INFO(arguments.front());
     CHECK(code == 64);
-    CHECK_THAT(err, Contains("--help"));
+    CHECK_THAT(err, StartsWith("mqtt-stackd: ") && Contains("\nhelp: "));
   }
+}
+
+TEST_CASE("a wrong command line is answered with what is wrong with it", "[commands]") {
+  const auto says = [](const std::vector<std::string>& arguments, const std::string& said) {
+    const auto [code, out, err] = command(arguments);
+    CHECK(code == 64);
+    CHECK(out == "");
+    CHECK(err == "mqtt-stackd: " + said + "\n");
+  };
+  says({"chekc"}, "not expected: \"chekc\"\nhelp: did you mean \"check\"?");
+  says({"check", "--quite"}, "not expected: \"--quite\"\nhelp: did you mean \"--quiet\"?");
+  says({"passwd", "f", "alice", "secret", "again"},
+       "not expected: \"secret\" \"again\"\nhelp: --help tells more");
+  says({"check", "a.toml", "--config", "b.toml"},
+       "check takes one file, as FILE or as --config FILE\nhelp: --help tells more");
+  says({"describe", "--toml", "keep_alive"},
+       "give one of: a name, --markdown, --toml, --man\nhelp: --help tells more");
+  says({"describe", "--toml", "--man"},
+       "give one of: a name, --markdown, --toml, --man\nhelp: --help tells more");
+  says({"passwd", "f", "alice", "--cost", "abc"}, "--cost takes a number\nhelp: --help tells more");
+  says({"passwd", "f", "-i"}, "--import needs a value behind it\nhelp: --help tells more");
+  says({"passwd"}, "FILE is required\nhelp: --help tells more");
+}
+
+TEST_CASE("a bad variable of the environment is called by its name", "[commands]") {
+  ::setenv("MQTT_STACKD_LOG_LEVEL", "loud", 1);
+  const auto variable = command({"check"});
+  const auto option = command({"check", "--log-level", "quiet"});
+  ::unsetenv("MQTT_STACKD_LOG_LEVEL");
+  CHECK(variable.code == 64);
+  CHECK_THAT(variable.err, StartsWith("mqtt-stackd: MQTT_STACKD_LOG_LEVEL: loud not in {"));
+  CHECK_THAT(option.err, StartsWith("mqtt-stackd: --log-level: quiet not in {"));
 }
 
 TEST_CASE("help and version end well", "[commands]") {
@@ -166,6 +200,8 @@ TEST_CASE("describe lists all middlewares, or tells of one", "[commands]") {
   const auto all = command({"describe"});
   CHECK(all.code == 0);
   CHECK_THAT(all.out, Contains("  memory_backend        Stores.\n") && Contains("  listener "));
+  CHECK_THAT(command({"describe", "--help"}).out,
+             Contains("\"pipeline\", \"middleware\", \"limits\""));
   CHECK(command({"list-middlewares"}).out == all.out);
 
   const auto one = command({"describe", "keep_alive"});
@@ -175,7 +211,8 @@ TEST_CASE("describe lists all middlewares, or tells of one", "[commands]") {
   const auto none = command({"describe", "keep_alife"});
   CHECK(none.code == 64);
   CHECK(none.err ==
-        "mqtt-stackd: there is no middleware \"keep_alife\"\nhelp: did you mean \"keep_alive\"?\n");
+        "mqtt-stackd: there is no middleware or table \"keep_alife\"\nhelp: did you mean "
+        "\"keep_alive\"?\n");
 }
 
 TEST_CASE("check looks for a listener's name", "[commands]") {

@@ -68,7 +68,7 @@ TEST_CASE("what was not closed is told where it begins", "[config_document]") {
   CHECK_FALSE(parseToml({"test.toml", "a = [1,\n  2\n\n[t]\n"}, report));
   REQUIRE(report.findings().size() == 1);
   CHECK(report.findings()[0].at.line == 4);
-  CHECK(report.findings()[0].help == "what begins in line 1 may not be closed");
+  CHECK(report.findings()[0].help == "what begins on line 1 may not be closed");
 }
 
 TEST_CASE("a table header without a name is told at its place", "[config_document]") {

@@ -124,6 +124,9 @@ TEST_CASE("each mistake in the shape of the file is told with a remedy", "[confi
   shape("lisener = 1", "1:1: error: unknown option \"lisener\"", "did you mean \"listener\"?");
   shape("[brokr]\n", "1:2: error: unknown table \"brokr\"",
         "the file consists of: limits, listener, log, middleware, pipeline");
+  shape("[[listner]]\nbind = \"127.0.0.1:1\"\n", "1:3: error: unknown table \"listner\"",
+        "did you mean \"listener\"?");
+  shape("[loging]\n", "1:2: error: unknown table \"loging\"", "did you mean \"log\"?");
   shape("bind = \"127.0.0.1:1\"", "1:1: error: unknown option \"bind\"",
         "write it below a [[listener]]");
   shape("log = 1", "1:7: error: \"log\" has to be a table", "write [log]");

@@ -57,4 +57,8 @@ TEST_CASE("the tables that are no middlewares are described alike", "[describe]"
                  Contains("  max_packet_size (size, default \"1MiB\", \"1KiB\" to \"256MiB\")"));
   CHECK_THAT(describe(registry, "log"), Contains("  level (string, default \"info\", one of"));
   CHECK_THAT(describe(registry, "tls"), Contains("  certificate (path, required)\n"));
+  CHECK_THAT(describe(registry, "pipeline"), Contains("[\"connection\", …]"));
+  CHECK_THAT(describe(registry, "middleware"), Contains("use = "));
+  CHECK(describableNames(registry) == std::vector<std::string>{"listener", "tls", "sni", "limits",
+                                                               "log", "pipeline", "middleware"});
 }

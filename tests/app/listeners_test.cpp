@@ -116,7 +116,7 @@ bind = "localhost:1884"
 bind = "127.0.0.1:1883"
 )");
   CHECK_THAT(problems, Contains("test.toml:5:8: error: two listeners are called \"a\"") &&
-                           Contains("help: the first one is in line 1; give one another name"));
+                           Contains("help: the first one is on line 1; give one another name"));
   CHECK_THAT(problems, Contains("test.toml:8:8: error: listener \"a\" listens on 127.0.0.1:1883 "
                                 "already"));
   CHECK_THAT(problems, Contains("test.toml: 2 errors"));
@@ -160,9 +160,10 @@ TEST_CASE("a key that everybody can read is warned of, and refused if everybody 
              Contains(":3:34: warning: everybody on this machine can read \"" + key + "\"") &&
                  Contains("help: chmod 640 " + key));
   std::filesystem::permissions(key, std::filesystem::perms{0646});
-  CHECK_THAT(problemsOf(text, name), Contains(":3:34: error: cannot read \"" + key +
-                                              "\": everybody on this machine can change it") &&
-                                         Contains("help: chmod o-w " + key));
+  CHECK_THAT(problemsOf(text, name),
+             Contains(":3:34: error: \"" + key +
+                      "\" is refused: everybody on this machine can change it") &&
+                 Contains("help: chmod o-w " + key));
 }
 
 TEST_CASE("a TLS file that holds something else is told at its option (mosquitto 2130)",

@@ -96,7 +96,7 @@ TEST_CASE("passwd takes a user out", "[passwd]") {
   CHECK(desk.run({.file = {}, .user = "alice", .remove = true}) == ExitCode::success);
   CHECK_FALSE(desk.letsIn("alice", "x"));
   CHECK(desk.letsIn("alice b", "y"));
-  CHECK(desk.run({.file = {}, .user = "alice", .remove = true}) == ExitCode::usage);
+  CHECK(desk.run({.file = {}, .user = "alice", .remove = true}) == ExitCode::badData);
   CHECK_THAT(desk.output, Contains("there is no user \"alice\""));
 }
 
@@ -108,10 +108,57 @@ TEST_CASE("passwd sets many users from standard input, or none", "[passwd]") {
   CHECK(desk.letsIn("bob", "land"));
   const std::string before = desk.text();
   for (const char* wrong : {"carol:x\ndave\n", "carol:x\n:y\n", "carol:x\nerin:\n", "#x:y\n"}) {
-    CHECK(desk.run({.file = {}, .user = {}, .batch = true}, wrong) == ExitCode::usage);
+    CHECK(desk.run({.file = {}, .user = {}, .batch = true}, wrong) == ExitCode::badData);
     CHECK(desk.text() == before);
     CHECK_THAT(desk.output, Contains("nothing was changed"));
   }
+  CHECK(desk.run({.file = {}, .user = {}, .batch = true}, "carol:x\ndave\n") == ExitCode::badData);
+  CHECK(desk.output ==
+        "mqtt-stackd: standard input:2: there is no \":\" behind the user name; nothing was "
+        "changed\n");
+}
+
+TEST_CASE("passwd counts users, not lines, and a name's last line holds", "[passwd]") {
+  Desk desk;
+  CHECK(desk.run({.file = {}, .user = {}, .batch = true}, "alice:x\nbob:y\nalice:z\n") ==
+        ExitCode::success);
+  CHECK(desk.output == "2 users were set\n");
+  CHECK(desk.letsIn("alice", "z"));
+  CHECK(desk.run({.file = {}, .user = {}, .batch = true}, "alice:x\n") == ExitCode::success);
+  CHECK(desk.output == "1 user was set\n");
+}
+
+TEST_CASE("passwd takes lines that end as those of DOS do", "[passwd]") {
+  Desk desk;
+  CHECK(desk.run({.file = {}, .user = {}, .batch = true}, "alice:x\r\n\r\nbob:y\r\n") ==
+        ExitCode::success);
+  CHECK(desk.run({.file = {}, .user = "carol"}, "z\r\n") == ExitCode::success);
+  CHECK(desk.letsIn("alice", "x"));
+  CHECK(desk.letsIn("bob", "y"));
+  CHECK(desk.letsIn("carol", "z"));
+}
+
+TEST_CASE("passwd writes into no file that is none of its own", "[passwd]") {
+  const auto [text, problem] = GENERATE(table<const char*, const char*>({
+      {"[log]\nlevel = \"info\"\n", "1: there is no \":\" between user name and hash"},
+      {"# ours\nbob:$7$101$dybuEGIkffmiY8eM$6yiTO/7/vUZZv21oGqv+7TVGx659V6BQKUkDL5a0FSMeIc/"
+       "V0GM4UzLADQB+PYusFwWTS2xQqWVg10ZRHjeRmA==\n",
+       "2: "},
+      {"bob:plain\n", "1: "},
+  }));
+  Desk desk;
+  desk.write(text);
+  CHECK(desk.set("alice", "x") == ExitCode::badData);
+  CHECK(desk.text() == text);
+  CHECK_THAT(desk.output, Contains(desk.file.string() + ":" + problem) &&
+                              Contains("; this is no password file, nothing was changed\n"));
+}
+
+TEST_CASE("passwd mends the line of the user that it sets", "[passwd]") {
+  Desk desk;
+  desk.write("alice:plain\n");
+  CHECK(desk.set("alice", "x") == ExitCode::success);
+  CHECK(desk.letsIn("alice", "x"));
 }
 
 TEST_CASE("passwd brings in a file of mosquitto", "[passwd]") {
@@ -129,13 +176,18 @@ TEST_CASE("passwd brings in a file of mosquitto", "[passwd]") {
   CHECK(desk.letsIn("alice", "secret"));
   CHECK(desk.letsIn("bob", "mine"));  // who is there stays
   CHECK_THAT(desk.output, Contains("user \"bob\" is there already"));
-  CHECK_THAT(desk.output, Contains("1 users were brought in"));
+  CHECK_THAT(desk.output, Contains("1 user was brought in"));
 
   const std::string before = desk.text();
   std::ofstream{source} << theirs << "carol:plain\n";
-  CHECK(desk.run({.file = {}, .user = {}, .importedFile = source}) == ExitCode::usage);
+  CHECK(desk.run({.file = {}, .user = {}, .importedFile = source}) == ExitCode::badData);
   CHECK(desk.text() == before);
   CHECK_THAT(desk.output, Contains("theirs:3: no hash that mosquitto makes"));
+
+  CHECK(desk.run({.file = {}, .user = {}, .importedFile = "/nonexistent"}) == ExitCode::io);
+  CHECK(desk.output == "mqtt-stackd: cannot read /nonexistent: No such file or directory\n");
+  CHECK(desk.run({.file = {}, .user = {}, .importedFile = desk.directory.path()}) == ExitCode::io);
+  CHECK_THAT(desk.output, Contains("Is a directory"));
 }
 
 TEST_CASE("passwd makes the kind of hash that it is told", "[passwd]") {
@@ -162,6 +214,8 @@ TEST_CASE("passwd refuses what makes no sense, and changes nothing", "[passwd]")
   refused({});
   refused({.file = {}, .user = "alice", .batch = true});
   refused({.file = {}, .user = {}, .remove = true, .batch = true});
+  refused({.file = {}, .user = ""});
+  CHECK_THAT(desk.output, Contains("a user name cannot be empty"));
   refused({.file = {}, .user = "a:b"});
   refused({.file = {}, .user = "#alice"});
   refused({.file = {}, .user = "a\nb"});
@@ -175,10 +229,17 @@ TEST_CASE("passwd refuses what makes no sense, and changes nothing", "[passwd]")
 
 TEST_CASE("passwd leaves a file that it may not replace", "[passwd]") {
   Desk desk;
-  SECTION("because its directory is not there") { desk.file = "/nonexistent/passwd"; }
-  SECTION("because it is no file") { desk.file = desk.directory.path(); }
+  std::string why;
+  SECTION("because its directory is not there") {
+    desk.file = "/nonexistent/passwd";
+    why = "No such file or directory";
+  }
+  SECTION("because it is no file") {
+    desk.file = desk.directory.path();
+    why = "it is no regular file";
+  }
   CHECK(desk.set("alice", "x") == ExitCode::io);
-  CHECK_THAT(desk.output, Contains("cannot change " + desk.file.string()));
+  CHECK(desk.output == "mqtt-stackd: cannot change " + desk.file.string() + ": " + why + "\n");
 }
 
 TEST_CASE("passwd follows a symbolic link and leaves it one", "[passwd]") {
@@ -204,7 +265,6 @@ TEST_CASE("a password that is typed is not shown", "[passwd]") {
     std::string shown;
     for (char c = 0; shown != "Password: " && ::read(keyboard, &c, 1) == 1;) shown += c;
     CHECK(::write(keyboard, typed.data(), typed.size()) == static_cast<ssize_t>(typed.size()));
-    if (typed.ends_with('\x03')) CHECK(::write(keyboard, "\n", 1) == 1);
   }};
   const auto password = askPassword(terminal, "Password: ");
   typist.join();
@@ -235,4 +295,11 @@ TEST_CASE("the command line of passwd has no place for a password", "[passwd]") 
   const auto help = runDaemon({"passwd", "--help"});
   CHECK(help.exitCode == 0);
   CHECK_THAT(help.output, Contains("--batch"));
+
+  // What somebody types who is used to mosquitto_passwd.
+  const auto made = runDaemon({"passwd", "-c", file, "alice"});
+  CHECK(made.exitCode == 64);
+  CHECK_THAT(made.output, Contains("passwd takes no --config"));
+  CHECK_FALSE(fs::exists(file));
+  CHECK_THAT(runDaemon({"passwd", file, ""}).output, Contains("a user name cannot be empty"));
 }

@@ -218,8 +218,7 @@ TEST_CASE("a store is checked for a directory that it can be made in", "[pipelin
   const std::string path = "[middleware.sqlite_backend]\npath = \"nowhere/a.db\"\n";
   CHECK(findingsOf(usual, path) == "");  // start() will tell
   CHECK_THAT(findingsOf(usual, path, "", Daemon::Purpose::check),
-             Contains("error: nothing can be stored in ") &&
-                 Contains("nowhere: No such file or directory (make the directory, "));
+             Contains("error: cannot make ") && Contains("nowhere\" does not exist; make it, "));
 }
 
 TEST_CASE("rules about a listener that there is not are warned of", "[pipeline_check]") {

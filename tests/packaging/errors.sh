@@ -62,6 +62,8 @@ check "nor who has a wrong password" refused publish -u alice -P looking-glass -
 check "password: it is said as the document has it" says_quote said-password journal
 publish -u alice -P wonderland -q 1 -t elsewhere -m on
 check "right: it is said as the document has it" says_quote said-right journal
+in_machine systemctl kill -s USR1 mqtt-stackd
+check "counters: they are said as the document has it" says_quote said-counters journal
 
 in_machine systemctl stop mqtt-stackd
 in_machine systemctl start mqtt-stackd.socket

@@ -81,6 +81,19 @@ TEST_CASE("a second broker on the same file refuses to start, and the first goes
   client.settle();
 }
 
+TEST_CASE("a store in a directory that does not exist is told with what to do", "[durability]") {
+  const TemporaryDirectory directory;
+  const auto config = directory.write("config.toml", durableConfig("missing/store.db"));
+  const std::string remedy = "the directory \"" + (directory.path() / "missing").string() +
+                             "\" does not exist; make it, owned by the broker's user, or correct";
+  const auto checked = runDaemon({"check", config.string()});
+  CHECK(checked.exitCode == 78);
+  CHECK_THAT(checked.output, Catch::Contains(remedy));
+  const auto run = runDaemon({"--config", config.string()});
+  CHECK(run.exitCode == 74);
+  CHECK_THAT(run.output, Catch::Contains("missing/store.db.lock") && Catch::Contains(remedy));
+}
+
 TEST_CASE("a damaged file never ends the broker by a signal, and check tells beforehand",
           "[durability]") {
   const TemporaryDirectory directory;

@@ -322,7 +322,8 @@ TEST_CASE("files that are missing, wrong or everybody's end the start with a cod
       {tls(in + "none.key"), 78, "none.key\": No such file or directory (make it, or correct"},
       {tls(in + "bad.key"), 65, "TLS key \"" + in + "bad.key\""},
       {tls(in + "client.key"), 65, "does not belong to the certificate"},
-      {tls(in + "loose"), 78, "loose\": everybody on this machine can change it (chmod o-w"},
+      {tls(in + "loose"), 78,
+       "loose\" is refused: everybody on this machine can change it (chmod o-w"},
       {tls("${NO_SUCH_VARIABLE}/key"), 78, "\"NO_SUCH_VARIABLE\" is not"},
       {tls("${CREDENTIALS_DIRECTORY}/key"), 78, "systemd sets it for a unit that says LoadCred"},
       {passwords("none"), 78, "none: No such file or directory (make it, or correct the path)"},
@@ -476,4 +477,17 @@ TEST_CASE("a second SIGTERM ends the daemon at once", "[service]") {
   // Without it, the client that does not read would be waited for.
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::milliseconds(1500));
   CHECK_THAT(daemon.log(), Contains("Terminated again: stopping at once"));
+}
+
+TEST_CASE("SIGUSR1 has the counters logged, and the daemon goes on", "[service]") {
+  DaemonProcess daemon;
+  RawClient client(daemon.endpoint());
+  client.connect({.clientId = "counted"});
+  client.publish({.topic = "t", .payload = "x"});
+  client.settle();
+  daemon.signal(SIGUSR1);
+  CHECK(daemon.logs("[metrics] publish_received = 1 (PUBLISH packets received from clients)\n"));
+  CHECK_THAT(daemon.log(), Contains("[metrics] connections = 1 (connections open now)\n") &&
+                               !Contains("bad_packets"));
+  client.settle();
 }

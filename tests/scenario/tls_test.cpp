@@ -16,6 +16,7 @@ public:
       : daemon_(start(clientCertificates)) {}
 
   [[nodiscard]] Endpoint endpoint() const { return daemon_.endpoint(); }
+  [[nodiscard]] bool logs(std::string_view text) const { return daemon_.logs(text); }
   [[nodiscard]] ClientTls client(const std::string& name = "") const {
     ClientTls tls{.authority = directory_.path() / "ca.crt"};
     if (!name.empty()) {
@@ -152,6 +153,29 @@ TEST_CASE("a client certificate is checked in TLS 1.2 too", "[tls]") {
   auto with = scenario.client("client");
   with.onlyVersion = TLS1_2_VERSION;
   CHECK(isLetIn(scenario.endpoint(), with));
+}
+
+TEST_CASE("the log says why a TLS handshake has failed", "[tls]") {
+  const TlsScenario scenario("required");
+  SECTION("no certificate") {
+    CHECK_FALSE(isLetIn(scenario.endpoint(), scenario.client()));
+    CHECK(scenario.logs("was not accepted: TLS: the peer showed no certificate"));
+  }
+  SECTION("a stranger's certificate") {
+    CHECK_FALSE(isLetIn(scenario.endpoint(), scenario.client("stranger")));
+    CHECK(scenario.logs("was not accepted: TLS: the peer's certificate was refused: "));
+  }
+  SECTION("an old version") {
+    auto tls = scenario.client("client");
+    tls.onlyVersion = TLS1_1_VERSION;
+    CHECK_FALSE(isLetIn(scenario.endpoint(), tls));
+    CHECK(scenario.logs("was not accepted: TLS: the peer offered only TLS versions that are too"));
+  }
+  SECTION("no TLS at all") {
+    RawClient plain(scenario.endpoint());
+    plain.send(connectPacket(Version::v311, {}));
+    CHECK(scenario.logs("was not accepted: TLS: the peer did not speak TLS"));
+  }
 }
 
 TEST_CASE("plain bytes on a TLS port are closed and disturb nobody", "[tls]") {

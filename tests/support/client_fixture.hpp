@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -49,7 +51,7 @@ public:
   void push(std::string_view bytes) { transport().push(bytes); }
   /// Finishes sending (FIN), or resets the connection; and turns the loop.
   void end();
-  void reset();
+  void reset(std::error_code why = {ECONNRESET, std::system_category()});
 
   /// The bytes that came since the last look at them.
   std::string received() { return std::exchange(connection_->record.written, {}); }
@@ -330,10 +332,10 @@ inline void Peer::end() {
   broker_->run();
 }
 
-inline void Peer::reset() {
+inline void Peer::reset(std::error_code why) {
   if (connection_->record.transport) {
     connection_->record.paused = false;  // a reset is heard also by who doesn't read
-    transport().reset();
+    transport().reset(why);
   }
   broker_->run();
 }

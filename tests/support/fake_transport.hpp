@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/net/transport.hpp"
@@ -61,8 +62,9 @@ public:
     ended_ = true;
     deliver();
   }
-  void reset() {
-    reset_ = broken_ = true;
+  void reset(std::error_code why = {ECONNRESET, std::system_category()}) {
+    reset_ = why;
+    broken_ = true;
     deliver();
   }
 
@@ -122,7 +124,7 @@ private:
     }
     if (reset_) {
       gone_ = true;
-      handler_->onClosed({ECONNRESET, std::system_category()});
+      handler_->onClosed(reset_);
       return true;
     }
     return delivered;
@@ -134,10 +136,10 @@ private:
   std::string input_;
   std::size_t room_ = std::numeric_limits<std::size_t>::max();
   bool owesWritable_ = false;
+  std::error_code reset_;
   bool broken_ = false;
   bool ended_ = false;
   bool endTold_ = false;
-  bool reset_ = false;
   bool gone_ = false;
 };
 

@@ -36,7 +36,7 @@ TEST_CASE("what is no endpoint is told with a remedy", "[endpoint]") {
       {"local host:1883", "character"},
       {"300.1.1.1:1883", "no IPv4 address"},
       {"127.1:1883", "no IPv4 address"},
-      {"tcp://localhost:1883", "needs brackets"},
+      {"tcp://localhost:1883", "no scheme"},
       {"localhost:", "port must be a number"},
       {"localhost:x", "port must be a number"},
       {"localhost:18x", "port must be a number"},

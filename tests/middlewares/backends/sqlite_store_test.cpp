@@ -158,9 +158,14 @@ TEST_CASE("files that are no store of ours are refused", "[sqlite_store]") {
     REQUIRE(database.open(path.string()) == SQLITE_OK);
     database.execute("PRAGMA user_version = 99");
   }
-  SECTION("no database at all") { std::ofstream{path} << std::string(10'000, 'x'); }
+  std::string why;
+  SECTION("no database at all") {
+    std::ofstream{path} << std::string(10'000, 'x');
+    why = " is no SQLite file; correct the path";
+  }
   database = {};
   const std::string examined = SqliteStore::examine(path);
+  CHECK_THAT(examined, Catch::EndsWith(why));
   CHECK_THAT(examined, Catch::Contains(path.string()));
   const OpenedStore opened{path};
   CHECK(opened.wrong == examined);

@@ -312,5 +312,130 @@ TEST_CASE("DISCONNECT may shorten or lengthen the session, but not give one [v5:
   }
 }
 
+/// The last line that `connection` has logged.
+std::string lastLine(const TestBroker& broker) {
+  std::string last;
+  for (const auto& line : broker.log)
+    if (line.component == "connection") last = line.text;
+  return last;
+}
+
+/// What a TLS library would give.
+class OtherCategory final : public std::error_category {
+  const char* name() const noexcept override { return "other"; }
+  std::string message(int) const override { return "the peer showed no certificate"; }
+};
+
+TEST_CASE("the log says why a connection was not accepted", "[connection]") {
+  ProtocolBroker broker{
+      {.connection = {.connectTimeout = 10s, .maxClientIdBytes = 100, .maxUserNameBytes = 5}}};
+  broker.listener.maximumConnectSize = 1024;
+  Peer peer = broker.open();
+  const auto endsWith = [&](const std::string& why) {
+    CHECK(peer.gone());
+    CHECK_THAT(lastLine(broker), Catch::Matchers::EndsWith(" was not accepted: " + why));
+  };
+  SECTION("no CONNECT came") {
+    broker.advance(10'020ms);
+    endsWith("no CONNECT within 10s (connect_timeout)");
+  }
+  SECTION("it speaks something else") {
+    peer.send("GET / HTTP/1.1\r\n\r\n");
+    endsWith("what it sent does not begin with a CONNECT of MQTT");
+  }
+  SECTION("it speaks TLS") {
+    peer.send("\x16\x03\x01");
+    endsWith("it began with TLS, which this listener does not speak");
+  }
+  SECTION("it names no version") {
+    peer.send(std::string_view{"\x10\x08\x00\x04NOPE\x04\x00", 10});
+    endsWith("its CONNECT names no version of MQTT");
+  }
+  SECTION("the transport failed") {
+    peer.reset();
+    endsWith("Connection reset by peer");
+  }
+  SECTION("TLS failed") {
+    const OtherCategory category;
+    peer.reset({1, category});
+    endsWith("TLS: the peer showed no certificate");
+  }
+  SECTION("the CONNECT is too large") {
+    peer.send(connectPacket(Version::v5, clean(std::string(1100, 'x'))));
+    endsWith("Packet too large: more than 1024 bytes (the most that a CONNECT may have)");
+  }
+  SECTION("the client identifier is too long") {
+    peer.send(connectPacket(Version::v5, clean(std::string(101, 'x'))));
+    endsWith("Client Identifier not valid: it has 101 bytes (max_client_id_bytes = 100)");
+  }
+  SECTION("the client identifier is too long for MQTT 3.1") {
+    peer.send(connectPacket(Version::v31, clean(std::string(24, 'x'))));
+    endsWith(
+        "Client Identifier not valid: it has 24 characters, and MQTT 3.1 allows 23 "
+        "(long_v31_client_ids = true allows more)");
+  }
+  SECTION("the client identifier is empty") {
+    peer.send(connectPacket(Version::v311, withId("", false)));
+    endsWith(
+        "Client Identifier not valid: it is empty, which takes MQTT 3.1.1 with a clean session, or "
+        "MQTT 5");
+  }
+  SECTION("the user name is too long") {
+    Connect connect = clean("a");
+    connect.userName = "alice in wonderland";
+    peer.send(connectPacket(Version::v5, connect));
+    endsWith("Bad User Name or Password: a user name of 19 bytes (max_user_name_bytes = 5)");
+  }
+}
+
+TEST_CASE("the log says why a connection ended", "[connection]") {
+  ProtocolBroker broker;
+  broker.listener.packets.topicBytes = 10;
+  broker.listener.packets.userProperties = 1;
+  broker.listener.maximumPacketSize = 1000;
+  broker.listener.writeTimeout = 90s;
+  Peer peer = join(broker, Version::v5, "a");
+  const auto says = [&](const std::string& what) {
+    CHECK_THAT(lastLine(broker), Catch::Matchers::EndsWith(what));
+  };
+  SECTION("DISCONNECT") {
+    peer.send(disconnectPacket(Version::v5, 0, {}));
+    says(" disconnected");
+  }
+  SECTION("no DISCONNECT") {
+    peer.end();
+    says(" vanished without DISCONNECT");
+  }
+  SECTION("a reset") {
+    peer.reset();
+    says(" vanished without DISCONNECT: Connection reset by peer");
+  }
+  SECTION("it read nothing") {
+    peer.reset({ETIMEDOUT, std::system_category()});
+    says(" was cut off: it took nothing for 1m30s (write_timeout)");
+  }
+  SECTION("another connection has come") {
+    Peer other = join(broker, Version::v5, "a");
+    bool said = false;
+    for (const auto& line : broker.log)
+      said |= line.text.ends_with(
+          " was disconnected: Session taken over: another connection uses this client identifier");
+    CHECK(said);
+  }
+  SECTION("a packet is too large") {
+    peer.send(publishPacket(Version::v5, {.topic = "t", .payload = std::string(1000, 'x')}));
+    says(
+        " was disconnected: Packet too large: more than 1000 bytes (max_packet_size of the "
+        "listener)");
+  }
+  SECTION("a topic is too long") {
+    peer.send(publishPacket(Version::v5, {.topic = "eleven/bytes"}));
+    says(
+        " was disconnected: Topic Name invalid: more than max_topic_bytes or max_topic_levels of "
+        "the "
+        "listener");
+  }
+}
+
 }  // namespace
 }  // namespace mqttstack::test

@@ -163,7 +163,7 @@ TEST_CASE("acl_file reports what is wrong with its file", "[acl_file]") {
     broker.use<AclFile>(AclFile::Options{"/nonexistent/acl"});
     const auto& findings = broker.diagnostics.findings();
     REQUIRE(findings.size() == 1);
-    CHECK(findings[0].message == "cannot read /nonexistent/acl: No such file or directory");
+    CHECK(findings[0].message == "cannot read \"/nonexistent/acl\": No such file or directory");
     CHECK(findings[0].place.option == "path");
   }
   SECTION("that it has no rules") {

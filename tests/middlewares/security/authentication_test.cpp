@@ -226,6 +226,15 @@ TEST_CASE("authentication writes who was refused, by whom, and never the passwor
         "\"kitchen\" at local, user \"al\\x0aice\": refused by stub: Bad User Name or Password");
 }
 
+TEST_CASE("authentication writes who was let in, as whom and by whom", "[authentication]") {
+  Door door{allow};
+  door.knock("alice", "wonder");
+  std::string text;
+  for (const auto& line : door.broker.log)
+    if (line.component == "authentication" && line.level == LogLevel::debug) text += line.text;
+  CHECK(text == "\"kitchen\" (user \"alice\") at local: accepted by stub");
+}
+
 // The seven cases of a middleware that answers later; it never fails open.
 
 TEST_CASE("authentication waits for a later answer, and the client's packets with it",

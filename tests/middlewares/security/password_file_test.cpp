@@ -410,12 +410,12 @@ TEST_CASE("password_file reports what is wrong with its file", "[password_file]"
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].severity == Severity::error);
     CHECK(findings[0].place.option == "path");
-    CHECK(findings[0].message == "cannot read /nonexistent/passwd: No such file or directory");
+    CHECK(findings[0].message == "cannot read \"/nonexistent/passwd\": No such file or directory");
   }
   SECTION("that it is something else") {
     const auto findings = findingsFor("/dev/null");
     REQUIRE(findings.size() == 1);
-    CHECK(findings[0].message == "cannot read /dev/null: it is not a regular file");
+    CHECK(findings[0].message == "cannot read \"/dev/null\": it is not a regular file");
   }
   SECTION("that everybody can read it") {
     const TemporaryFile file{"alice:" + hashed("x") + "\n"};
