@@ -44,6 +44,9 @@ public:
   static constexpr std::string_view kSummary = "Does a lot.";
   using Executes = Callbacks<OpenSession>;
   using MayExecute = Callbacks<MessageDropped, SessionEnded>;
+  using Filters = Callbacks<RelayMessage>;
+  static constexpr mqtt::PacketTypes kAnswers = mqtt::PacketType::pingreq;
+  static constexpr std::string_view kOnlyOne = "worker";
 
   struct Options {
     std::uint16_t count = 3;
@@ -129,6 +132,19 @@ TEST_CASE("a registry describes what it can make", "[registry]") {
   CHECK(busy.handles == std::vector<std::string>{"closeClient", "relayMessage"});
   CHECK(busy.executes == std::vector<std::string>{"openSession"});
   CHECK(busy.mayExecute == std::vector<std::string>{"messageDropped", "sessionEnded"});
+  CHECK(busy.filters == std::vector<std::string>{"relayMessage"});
+  CHECK(busy.answers("closeClient"));
+  CHECK_FALSE(busy.answers("relayMessage"));
+  CHECK_FALSE(busy.answers("openSession"));
+  CHECK(busy.asks("openSession"));
+  CHECK(busy.asks("sessionEnded"));
+  CHECK_FALSE(busy.asks("closeClient"));
+  CHECK(busy.answeredPackets.contains(mqtt::PacketType::pingreq));
+  CHECK_FALSE(busy.answeredPackets.contains(mqtt::PacketType::connect));
+  CHECK(busy.onlyOne == "worker");
+  CHECK(registry.info("plain").answeredPackets.empty());
+  CHECK(registry.info("plain").onlyOne.empty());
+  CHECK_FALSE(busy.needsCertificate);
   CHECK(registry.info("plain").handles.empty());
   CHECK(registry.info("plain").executes.empty());
   CHECK(registry.handlersOf("relayMessage") == std::vector<std::string>{"busy"});
