@@ -42,11 +42,11 @@ CREATE TABLE will(
 static_assert(kSteps.size() == kSqliteSchemaVersion);
 
 bool beginsLikeADatabase(const std::string& path) {
-  constexpr std::string_view kMagic = "SQLite format 3";
-  std::string begin(kMagic.size(), '\0');
+  constexpr std::string_view kFirstBytes = "SQLite format 3";
+  std::string begin(kFirstBytes.size(), '\0');
   std::ifstream{path, std::ios::binary}.read(begin.data(),
                                              static_cast<std::streamsize>(begin.size()));
-  return begin == kMagic;
+  return begin == kFirstBytes;
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ TEST_CASE("an unknown pipeline is told where it is named", "[listeners]") {
                  Contains("did you mean \"default\"?"));
   CHECK_THAT(problemsOf(listener("127.0.0.1:1") + "[pipeline]\nmain = [\"connection\"]\n"),
              Contains("test.toml:1:1: error: there is no pipeline \"default\" for this listener") &&
-                 Contains("help: add pipeline = \"…\" with one of: main"));
+                 Contains("help: write pipeline = \"…\" with one of: main"));
 }
 
 TEST_CASE("all TLS files that cannot be read are told", "[listeners]") {

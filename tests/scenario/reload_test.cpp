@@ -207,8 +207,8 @@ TEST_CASE("mosquitto CVE-2018-12550, CVE-2018-12551: a bad file of users or rule
     const char* complaint;
   };
   const auto bad =
-      GENERATE(Bad{"alice\n", kRules, "passwd:1: "}, Bad{nullptr, kRules, "passwd: No such file"},
-               Bad{"", "topics\n", "acl:1: "}, Bad{"", nullptr, "acl: No such file"});
+      GENERATE(Bad{"alice\n", kRules, "passwd:1: "}, Bad{nullptr, kRules, "passwd\": No such file"},
+               Bad{"", "topics\n", "acl:1: "}, Bad{"", nullptr, "acl\": No such file"});
   const TemporaryDirectory directory;
   if (bad.passwords) directory.write("passwd", bad.passwords);
   if (bad.rules) directory.write("acl", bad.rules);

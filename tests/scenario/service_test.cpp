@@ -326,7 +326,7 @@ TEST_CASE("files that are missing, wrong or everybody's end the start with a cod
        "loose\" is refused: everybody on this machine can change it (chmod o-w"},
       {tls("${NO_SUCH_VARIABLE}/key"), 78, "\"NO_SUCH_VARIABLE\" is not"},
       {tls("${CREDENTIALS_DIRECTORY}/key"), 78, "systemd sets it for a unit that says LoadCred"},
-      {passwords("none"), 78, "none: No such file or directory (make it, or correct the path)"},
+      {passwords("none"), 78, "none\": No such file or directory (make it, or correct the path)"},
       {passwords("bad-passwd"), 65, "bad-passwd:1: "},
       {passwords("loose"), 78, "everybody on this machine can change it"}};
   for (const Case& each : cases) {

@@ -118,7 +118,7 @@ TEST_CASE("a listener hangs up on who is refused, and says so once a second", "[
   REQUIRE(net.until([&] { return net.listener->refused(Refusal::address) == 3; }));
   CHECK(net.sessions.size() == 2);
   REQUIRE(net.troubles.size() == 1);
-  CHECK_THAT(net.troubles[0], Catch::Contains("listener test refuses 127.0.0.1: ") &&
+  CHECK_THAT(net.troubles[0], Catch::Contains("listener \"test\" refuses 127.0.0.1: ") &&
                                   Catch::Contains("max_connections_per_address"));
   for (std::size_t i = 2; i < peers.size(); ++i) {
     peers[i]->poll();

@@ -122,6 +122,10 @@ TEST_CASE("an authentication method that nobody knows is refused [v5:4.12.0-1]",
   CHECK(said(peer) == Lines{"CONNACK 140"});
   CHECK(peer.gone());
   CHECK(door.broker.metrics.value("auth_refused") == 1);
+  std::string text;
+  for (const auto& line : door.broker.log)
+    if (line.component == "authentication") text += line.text;
+  CHECK_THAT(text, Catch::Matchers::Contains("refused, since no authenticator offers this method"));
 }
 
 TEST_CASE("a method is refused where nothing authenticates [v5:4.12.0-1]",
