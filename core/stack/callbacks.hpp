@@ -70,7 +70,8 @@ struct AuthenticateConnection {
   const net::TlsInfo* certificate = nullptr;
 
   Verdict verdict{};                      ///< out
-  std::string principal{};                ///< out: who it is; the user name if left empty
+  std::string principal{};                ///< out: who it is; the user name if left empty;
+                                          ///< one of the two is needed
   std::vector<std::string> groups{};      ///< out
   broker::Grants grants{};                ///< out: rights that the credentials bring along
   std::optional<TimePoint> validUntil{};  ///< out: when the client is to be cut off

@@ -88,6 +88,10 @@ Flow Authentication::decide(Client& client, const mqtt::Connect& connect,
                     "the credentials have ended", next);
     std::string principal = std::move(login.principal);
     if (principal.empty()) principal = connect.userName.value_or("");
+    // Everybody without a name would have everybody's session.
+    if (principal.empty())
+      return refuse(client, userOf(connect), ReasonCode::notAuthorized, login.verdict,
+                    decidedBy(login.verdict) + " lets it in without saying who it is", next);
     admit(client, std::move(principal), std::move(login.groups), std::move(login.grants));
     accepted_.add(login.verdict);
     if (login.validUntil) cutOffAt(client, *login.validUntil);
