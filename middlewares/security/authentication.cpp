@@ -238,7 +238,9 @@ Flow Authentication::continueAgain(Client& client, ContinueAuthentication& step,
     refused_.add(step.verdict);
     return next(ReasonCode::notAuthorized);
   }
-  admit(client, std::move(step.principal), std::move(step.groups), client.identity()->grants());
+  // Rights that hang on the identity stay with it if nothing has changed.
+  if (step.groups != client.identity()->groups())
+    admit(client, std::move(step.principal), std::move(step.groups), client.identity()->grants());
   accepted_.add(step.verdict);
   mqtt::PropertyWriter properties;
   properties.add(PropertyId::authenticationMethod, exchange.method);
