@@ -422,7 +422,12 @@ struct RelayMessage {
 };
 
 /// What became of a message for one session.
-enum class ForwardResult : std::uint8_t { sent, queued, dropped };
+enum class ForwardResult : std::uint8_t {
+  sent,
+  queued,
+  dropped,
+  denied,  ///< dropped, since the session may not read it
+};
 
 /// Gives one message to one session. Executed by backends for each subscriber
 /// and by retain_manager, on the pipeline of the receiver; outbound_manager

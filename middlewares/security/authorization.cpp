@@ -109,7 +109,7 @@ Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
   if (cleared && !delivery.retain) return next();
   if (mayBeSent(stack, delivery.session, *delivery.message, delivery.retain, cleared))
     return next();
-  delivery.result = ForwardResult::dropped;
+  delivery.result = ForwardResult::denied;
   drops_.drop(stack, delivery.session, *delivery.message, DropReason::notAuthorized);
   return done();
 }
