@@ -43,7 +43,8 @@ const char* nameOf(Action action) {
 /// while the walk waits for `answer`.
 class HttpAuth::Question final : public Job {
 public:
-  using Settle = std::function<Flow(const std::optional<Answer>&, TimePoint asked)>;
+  /// Gets null if there is no answer.
+  using Settle = std::function<Flow(const Answer*, TimePoint asked)>;
 
   Question(HttpAuth& middleware, const std::string& url, std::string text, const Digest& digest,
            Settle settle, Deferred deferred)
@@ -58,8 +59,7 @@ public:
   ~Question() override { OPENSSL_cleanse(text_.data(), text_.size()); }
 
   void run() noexcept override {
-    reply_ = postJson(url_, text_, *http_, middleware_.stopping_);
-    answer_ = read(reply_);
+    answer_ = read(postJson(url_, text_, *http_, middleware_.stopping_));
   }
   void finish() override {
     if (answer_) {
@@ -67,22 +67,17 @@ public:
     } else {
       middleware_.failures_.add();
       if (middleware_.lines_.admits(middleware_.scheduler().now(), middleware_.log()))
-        middleware_.log().warning("{} gave no answer: {}", url_, trouble());
+        middleware_.log().warning("{} gave no answer: {}", nameOfUrl(url_),
+                                  mqtt::printable(answer_.error()));
     }
-    deferred_.settleWith([this] { return settle_(answer_, asked_); });
+    deferred_.settleWith([this] { return settle_(answer_ ? &*answer_ : nullptr, asked_); });
   }
   void refuse() override {
     middleware_.failures_.add();
-    deferred_.settleWith([this] { return settle_(std::nullopt, asked_); });
+    deferred_.settleWith([this] { return settle_(nullptr, asked_); });
   }
 
 private:
-  std::string trouble() const {
-    if (reply_.status == 0) return mqtt::printable(reply_.error);
-    return "status " + std::to_string(reply_.status) +
-           (reply_.status == 200 ? ", but no JSON object with a \"result\"" : "");
-  }
-
   HttpAuth& middleware_;
   const std::string& url_;
   std::string text_;
@@ -91,8 +86,7 @@ private:
   Settle settle_;
   Deferred deferred_;
   TimePoint asked_;
-  HttpReply reply_;
-  std::optional<Answer> answer_;
+  Expected<Answer, std::string> answer_{Answer{}};
 };
 
 void HttpAuth::Options::declare(OptionTable<Options>& table) {
@@ -146,7 +140,7 @@ void HttpAuth::check(const char* option, const std::string& url, Diagnostics& di
   if (url.empty()) return;
   const UrlKind kind = kindOfUrl(url);
   if (kind == UrlKind::invalid)
-    diagnostics.errorAt(option, "\"" + mqtt::printable(url) + "\" is no URL that can be used",
+    diagnostics.errorAt(option, "it is no URL that can be used",
                         "for example: https://auth.example.org/mqtt, without user and password");
   if (kind == UrlKind::httpRemote)
     diagnostics.warningAt(option, "what is asked goes over the network in the clear",
@@ -182,38 +176,41 @@ void HttpAuth::stop() {
   worker_.stop();
 }
 
-std::optional<HttpAuth::Answer> HttpAuth::read(const HttpReply& reply) {
+/// What a reply means, or why it is no answer.
+Expected<HttpAuth::Answer, std::string> HttpAuth::read(const HttpReply& reply) {
+  const auto wrong = [](std::string why) { return Unexpected{std::move(why)}; };
   Answer answer;
+  if (reply.status == 0) return wrong(reply.error);
   if (reply.status == 401 || reply.status == 403) {
     answer.opinion = Opinion::deny;
     return answer;
   }
-  if (reply.status != 200) return std::nullopt;
+  const std::string status = "status " + std::to_string(reply.status);
+  if (reply.status != 200) return wrong(status);
   const json body = json::parse(reply.body, nullptr, false);
-  if (!body.is_object()) return std::nullopt;
+  if (!body.is_object()) return wrong(status + ", but no JSON object");
   const auto result = body.find("result");
-  if (result == body.end()) return std::nullopt;
+  if (result == body.end()) return wrong(status + ", but no \"result\"");
   if (*result == "allow")
     answer.opinion = Opinion::allow;
   else if (*result == "deny")
     answer.opinion = Opinion::deny;
   else if (*result != "ignore")
-    return std::nullopt;
+    return wrong("\"result\" is none of \"allow\", \"deny\" and \"ignore\"");
 
   if (const auto user = body.find("user"); user != body.end()) {
-    if (!user->is_string()) return std::nullopt;
+    if (!user->is_string()) return wrong("\"user\" is no text");
     answer.user = user->get<std::string>();
   }
   if (const auto groups = body.find("groups"); groups != body.end()) {
-    if (!groups->is_array()) return std::nullopt;
-    for (const json& group : *groups) {
-      if (!group.is_string()) return std::nullopt;
-      answer.groups.push_back(group.get<std::string>());
-    }
+    const auto isText = [](const json& each) { return each.is_string(); };
+    if (!groups->is_array() || !std::all_of(groups->begin(), groups->end(), isText))
+      return wrong("\"groups\" is no list of texts");
+    answer.groups = groups->get<std::vector<std::string>>();
   }
   if (const auto seconds = body.find("expires_in"); seconds != body.end()) {
     constexpr std::uint64_t kLongest = 1'000'000'000;
-    if (!seconds->is_number_unsigned()) return std::nullopt;
+    if (!seconds->is_number_unsigned()) return wrong("\"expires_in\" is no number of seconds");
     answer.expiresIn = std::chrono::seconds{std::min(seconds->get<std::uint64_t>(), kLongest)};
   }
   return answer;
@@ -228,15 +225,14 @@ Flow HttpAuth::ask(Callback& callback, const std::string& url, std::string text,
     return conclude(callback, known->answer, known->asked, next, done);
   }
   return next.defer([&](Deferred deferred) {
-    worker_.submit(
-        laneOf(callback.identity.address()),
-        std::make_unique<Question>(
-            *this, url, std::move(text), digest,
-            [this, &callback, next](const std::optional<Answer>& answer, TimePoint asked) {
-              return answer ? conclude(callback, *answer, asked, next, Done{})
-                            : failed(callback, next, Done{});
-            },
-            std::move(deferred)));
+    worker_.submit(laneOf(callback.identity.address()),
+                   std::make_unique<Question>(
+                       *this, url, std::move(text), digest,
+                       [this, &callback, next](const Answer* answer, TimePoint asked) {
+                         return answer ? conclude(callback, *answer, asked, next, Done{})
+                                       : failed(callback, next, Done{});
+                       },
+                       std::move(deferred)));
   });
 }
 

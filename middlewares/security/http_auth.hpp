@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -98,7 +99,7 @@ private:
     std::vector<std::string> groups;
     std::optional<std::chrono::seconds> expiresIn;
   };
-  static std::optional<Answer> read(const HttpReply& reply);
+  static Expected<Answer, std::string> read(const HttpReply& reply);
 
   using Digest = std::array<unsigned char, 32>;
   struct DigestHash {
