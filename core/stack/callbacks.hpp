@@ -120,6 +120,7 @@ struct AuthorizePacket {
   std::string_view topic;  ///< a topic name, or the filter (for `$share/g/f`: `f`)
   mqtt::Qos qos = mqtt::Qos::atMostOnce;
   bool retain = false;
+  const broker::Session* session = nullptr;  ///< that is to be subscribed
 
   Verdict verdict{};  ///< out
 };
@@ -140,6 +141,10 @@ struct AuthorizeDelivery {
   bool asAuthor = false;
 
   Verdict verdict{};  ///< out
+  /// out: if nobody has an opinion, that is since the reader's subscriptions have not
+  /// been asked for again yet. A session that is away, or is being resumed, keeps the
+  /// message, which is asked about again when it is sent.
+  bool undecided = false;
 };
 
 /// May this identity read whatever the filter matches? Asked once by

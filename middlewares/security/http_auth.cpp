@@ -14,6 +14,7 @@
 #include "core/mqtt/topic.hpp"
 #include "core/mqtt/utf8.hpp"
 #include "core/net/peer_info.hpp"
+#include "core/stack/stack.hpp"
 #include "core/util/metrics.hpp"
 #include "middlewares/security/address_range.hpp"
 #include "middlewares/security/option_file.hpp"
@@ -121,6 +122,8 @@ HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostic
       http_{std::make_shared<HttpSettings>()},
       failures_{
           setup.metrics.counter("http_auth_failures", "questions that the service did not answer")},
+      loop_{setup.loop},
+      self_{std::make_shared<HttpAuth*>(this)},
       worker_{setup.loop, options.queue, options.threads} {
   if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
     diagnostics.error("OpenSSL has no random numbers");
@@ -134,7 +137,10 @@ HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostic
   reload(diagnostics);
 }
 
-HttpAuth::~HttpAuth() { OPENSSL_cleanse(key_.data(), key_.size()); }
+HttpAuth::~HttpAuth() {
+  *self_ = nullptr;
+  OPENSSL_cleanse(key_.data(), key_.size());
+}
 
 void HttpAuth::check(const char* option, const std::string& url, Diagnostics& diagnostics) const {
   if (url.empty()) return;
@@ -169,6 +175,10 @@ bool HttpAuth::reload(Diagnostics& diagnostics) {
 void HttpAuth::start(Diagnostics&) {
   stopping_ = false;
   worker_.start();
+  // Everybody else has started by then, and brought back what was stored.
+  loop_.post([self = self_] {
+    if (*self) (*self)->firstOwn_ = broker::Message::create(broker::MessageFields{})->sequence();
+  });
 }
 
 void HttpAuth::stop() {
@@ -292,7 +302,7 @@ Flow HttpAuth::on(AuthorizePacket& question, Next next, Done done) {
 
 Flow HttpAuth::failed(AuthorizePacket& question, Next next, Done done) {
   if (options_.onError == OnError::deny) return next(std::make_error_code(std::errc::io_error));
-  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  learn(question);
   question.verdict.allow(name());
   return done();
 }
@@ -304,46 +314,81 @@ Flow HttpAuth::conclude(AuthorizePacket& question, const Answer& answer, TimePoi
     question.verdict.deny(name(), ReasonCode::notAuthorized);
     return done();
   }
-  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  learn(question);
   question.verdict.allow(name());
   return done();
 }
 
 Flow HttpAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   if (options_.authorizeUrl.empty()) return next();
-  if (!question.asAuthor) {
-    const auto reader = readers_.find(&question.identity);
-    if (reader == readers_.end() ||
-        std::none_of(reader->second.filters.begin(), reader->second.filters.end(),
-                     [&](const std::string& filter) {
-                       return mqtt::matches(filter, question.message.topic());
-                     }))
-      return next();
-  }
+  const std::string_view topic = question.message.topic();
+  const auto known = rights_.find(&question.identity);
+  const bool allowed = question.asAuthor
+                           ? question.message.sequence() < firstOwn_ ||
+                                 home().handlerCount<AuthorizeDelivery>() == 1 ||
+                                 (known != rights_.end() && known->second.retained.contains(topic))
+                           : known != rights_.end() && known->second.mayRead(topic);
+  // Who comes back, after a restart for example, is asked about again before it is sent
+  // anything; until then nothing is known of it.
+  question.undecided = !question.asAuthor;
+  if (!allowed) return next();
   question.verdict.allow(name());
   return done();
 }
 
 /// What the service has allowed once stays allowed for the identity.
 Flow HttpAuth::on(AuthorizeReception& question, SyncNext next, Done done) {
-  const auto reader = readers_.find(&question.identity);
-  if (options_.authorizeUrl.empty() || reader == readers_.end()) return next();
-  question.everything = std::any_of(
-      reader->second.filters.begin(), reader->second.filters.end(),
-      [&](const std::string& filter) { return mqtt::contains(filter, question.filter); });
+  const auto known = rights_.find(&question.identity);
+  if (options_.authorizeUrl.empty() || known == rights_.end()) return next();
+  question.everything = known->second.mayReadAll(question.filter);
   return question.everything ? done() : next();
 }
 
-/// Keeps what somebody may read, for as long as anybody else knows who that is.
-void HttpAuth::learn(const broker::Identity& who, std::string_view filter) {
-  if (readers_.size() >= sweepAt_) {
-    std::erase_if(readers_, [](const auto& each) { return each.second.identity->owners() == 1; });
-    sweepAt_ = std::max<std::size_t>(1024, 2 * readers_.size());
+bool HttpAuth::Rights::mayRead(std::string_view topic) const {
+  return topics.contains(topic) ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const auto& each) { return mqtt::matches(each, topic); });
+}
+
+bool HttpAuth::Rights::mayReadAll(std::string_view filter) const {
+  return topics.contains(filter) ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const auto& each) { return mqtt::contains(each, filter); });
+}
+
+/// Keeps what somebody may do, for as long as anybody else knows who that is.
+void HttpAuth::learn(const AuthorizePacket& allowed) {
+  if (allowed.action != Action::subscribe && !allowed.retain) return;
+  if (rights_.size() >= sweepAt_) {
+    std::erase_if(rights_, [](const auto& each) { return each.second.identity->owners() == 1; });
+    sweepAt_ = std::max<std::size_t>(1024, 2 * rights_.size());
   }
-  Reader& reader = readers_[&who];
-  if (!reader.identity) reader.identity = broker::IdentityPtr{&who};
-  if (std::find(reader.filters.begin(), reader.filters.end(), filter) == reader.filters.end())
-    reader.filters.emplace_back(filter);
+  Rights& rights = rights_[&allowed.identity];
+  if (!rights.identity) rights.identity = broker::IdentityPtr{&allowed.identity};
+  if (allowed.action != Action::subscribe) {
+    if (rights.retained.size() >= kRetained) rights.retained.clear();
+    rights.retained.emplace(allowed.topic);
+    return;
+  }
+  if (allowed.session) keepSubscribed(rights, *allowed.session);
+  (mqtt::hasWildcard(allowed.topic) ? rights.filters : rights.topics).emplace(allowed.topic);
+}
+
+/// Forgets what a session is not subscribed to any more, or never came to be, once
+/// there may be much of that.
+void HttpAuth::keepSubscribed(Rights& rights, const broker::Session& session) const {
+  constexpr std::size_t kSpare = 100;
+  const std::size_t known = rights.topics.size() + rights.filters.size();
+  if (known <= 2 * std::size_t{session.subscriptions()} + kSpare) return;
+  LookupSubscriptions lookup{session, session.clientId()};
+  Stack& stack = session.stack() ? *session.stack() : home();
+  if (stack.run(lookup) || lookup.subscriptions.size() != session.subscriptions()) return;
+  std::set<std::string_view> subscribed;
+  for (const StoredSubscription& each : lookup.subscriptions)
+    subscribed.insert(mqtt::splitSharedFilter(each.filter).filter);
+  const auto gone = [&](const std::string& each) { return !subscribed.contains(each); };
+  std::erase_if(rights.topics, gone);
+  std::erase_if(rights.filters, gone);
 }
 
 // Answers that are remembered.
