@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,19 +16,21 @@ namespace mqttstack::broker {
 
 /// One copy of a message to be delivered to a session.
 struct Recipient {
-  Recipient(Session& to, std::uint32_t identifier, mqtt::Qos atQos, bool retained, bool forGroup)
-      : session{&to},
-        qos{atQos},
-        retain{retained},
-        shared{forGroup} {
-    subscriptionIds.add(identifier);
+  Recipient(const Match& match, const Message& message)
+      : session{match.session},
+        qos{mqtt::lower(match.options.qos, message.qos())},
+        retain{match.options.retainAsPublished && message.retainFlag()},
+        group{match.group} {
+    subscriptionIds.add(match.identifier);
   }
 
   SessionPtr session;
   SubscriptionIds subscriptionIds;
   mqtt::Qos qos;  ///< granted, and no higher than the message's
   bool retain;    ///< the RETAIN flag to be sent: set only for retain-as-published
-  bool shared;    ///< goes to this session on behalf of a shared group
+  /// The shared group on whose behalf it goes to this session, which may be gone by
+  /// now; null if there is none.
+  const SharedGroup* group;
 
   /// The same as a Delivery of `message`, which takes the identifiers.
   Delivery toDelivery(MessagePtr message) &&;
@@ -49,6 +52,11 @@ public:
   /// ended() meanwhile. Valid until the next collect() or clear(): a walk that
   /// may lead to another collect() needs another Recipients.
   std::span<Recipient> collect(TopicIndex& index, const Message& message);
+
+  /// The same for another member of the shared group, if there is one who has not been
+  /// asked yet: see TopicIndex::another(). REQUIRES: `instead` is for a group.
+  static std::optional<Recipient> another(TopicIndex& index, const Message& message,
+                                          const Recipient& instead, std::uint32_t& place);
 
   /// Lets go of the sessions. To be called when the walk is over.
   void clear() noexcept;

@@ -122,6 +122,26 @@ const Subscriber* TopicIndex::nextOf(SharedGroup& group) noexcept {
   return nullptr;
 }
 
+std::optional<Match> TopicIndex::another(std::string_view topic, const Match& instead,
+                                         std::uint32_t& place) {
+  SharedGroup* group = nullptr;
+  for (TopicFilter* const filter : findFilters(topic))
+    for (SharedGroup* each = filter->groups; each != nullptr; each = each->next)
+      if (each == instead.group) group = each;
+  while (group && place < group->size()) {
+    const std::uint32_t awake = group->awake;
+    const std::uint32_t at = place < awake
+                                 ? (group->turn + place) % awake
+                                 : awake + (group->turn + place) % (group->size() - awake);
+    ++place;
+    const Subscriber& member = (*group)[at];
+    Session& session = member.session();
+    if (&session != instead.session && (session.connected() || session.persistent()))
+      return Match{&session, member.identifier(), member.options(), group};
+  }
+  return std::nullopt;
+}
+
 void TopicIndex::sessionConnected(Session& session) noexcept {
   for (const SubscriptionSlot& slot : session.slots_) awaken(*slot.list, slot.position);
 }

@@ -26,7 +26,7 @@ struct Match {
   Session* session = nullptr;
   std::uint32_t identifier = 0;  ///< subscription identifier, 0 for none
   mqtt::SubscriptionOptions options;
-  bool shared = false;
+  const SharedGroup* group = nullptr;  ///< that it is for; null if it is not shared
 };
 
 /// What a subscription was made with.
@@ -86,13 +86,19 @@ public:
   void match(std::string_view topic, Visitor&& visit) {
     for (TopicFilter* const filter : findFilters(topic)) {
       for (const Subscriber& subscriber : *filter)
-        visit(Match{&subscriber.session(), subscriber.identifier(), subscriber.options(), false});
+        visit(Match{&subscriber.session(), subscriber.identifier(), subscriber.options()});
       for (SharedGroup* group = filter->groups; group != nullptr; group = group->next) {
         const Subscriber* const member = nextOf(*group);
-        if (member) visit(Match{&member->session(), member->identifier(), member->options(), true});
+        if (member)
+          visit(Match{&member->session(), member->identifier(), member->options(), group});
       }
     }
   }
+
+  /// For a message that the member which match() has named may not have: another one of
+  /// that group, the connected ones first, until it was everybody's turn. `place` is 0
+  /// at first, and says how far that has come. None, too, if the group is gone.
+  std::optional<Match> another(std::string_view topic, const Match& instead, std::uint32_t& place);
 
   /// Calls `visit(std::string_view filter, const SubscriptionDetails&)` for each
   /// subscription of the session, shared ones with their full name. The view is

@@ -70,7 +70,8 @@ struct AuthenticateConnection {
   const net::TlsInfo* certificate = nullptr;
 
   Verdict verdict{};                      ///< out
-  std::string principal{};                ///< out: who it is; the user name if left empty
+  std::string principal{};                ///< out: who it is; the user name if left empty;
+                                          ///< one of the two is needed
   std::vector<std::string> groups{};      ///< out
   broker::Grants grants{};                ///< out: rights that the credentials bring along
   std::optional<TimePoint> validUntil{};  ///< out: when the client is to be cut off
@@ -119,6 +120,7 @@ struct AuthorizePacket {
   std::string_view topic;  ///< a topic name, or the filter (for `$share/g/f`: `f`)
   mqtt::Qos qos = mqtt::Qos::atMostOnce;
   bool retain = false;
+  const broker::Session* session = nullptr;  ///< that is to be subscribed
 
   Verdict verdict{};  ///< out
 };
@@ -139,6 +141,10 @@ struct AuthorizeDelivery {
   bool asAuthor = false;
 
   Verdict verdict{};  ///< out
+  /// out: if nobody has an opinion, that is since the reader's subscriptions have not
+  /// been asked for again yet. A session that is away, or is being resumed, keeps the
+  /// message, which is asked about again when it is sent.
+  bool undecided = false;
 };
 
 /// May this identity read whatever the filter matches? Asked once by
@@ -430,7 +436,12 @@ struct RetainMessage {
 };
 
 /// What became of a message for one session.
-enum class ForwardResult : std::uint8_t { sent, queued, dropped };
+enum class ForwardResult : std::uint8_t {
+  sent,
+  queued,
+  dropped,
+  denied,  ///< dropped, since the session may not read it
+};
 
 /// Gives one message to one session. Executed by backends for each subscriber
 /// and by retain_manager, on the pipeline of the receiver; outbound_manager

@@ -13,11 +13,20 @@ namespace {
 constexpr std::chrono::milliseconds kSlice{5};
 constexpr std::size_t kLookEvery = 256;  // deliveries, at the clock
 
+ForwardResult forward(const RelayMessage& relay, const broker::Recipient& recipient, Stack& home) {
+  broker::Session& session = *recipient.session;
+  ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
+                         recipient.subscriptionIds};
+  (session.stack() ? *session.stack() : home).run(forward);
+  return forward.result;
+}
+
 }  // namespace
 
 /// A message on its way, and who is still to get it.
 struct FanOut::Rest {
   Deferred later;
+  broker::TopicIndex& index;
   RelayMessage& relay;  // while `later` waits
   std::unique_ptr<broker::Recipients> recipients;
   std::span<const broker::Recipient> all;
@@ -54,7 +63,7 @@ Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home
   broker::Recipients& recipients = takeList();
   const std::span<const broker::Recipient> all = collect(index, relay, recipients);
   std::size_t position = 0;
-  const bool finished = deliverSlice(relay, all, position, home, kLookEvery);
+  const bool finished = deliverSlice(index, relay, all, position, home, kLookEvery);
   --depth_;
   if (finished) {
     recipients.clear();
@@ -64,7 +73,7 @@ Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home
   auto taken = std::exchange(recipients_[depth_], std::make_unique<broker::Recipients>());
   return next.defer([&](Deferred later) {
     waiting_.push_back(std::make_shared<Rest>(
-        Rest{std::move(later), relay, std::move(taken), all, position, home}));
+        Rest{std::move(later), index, relay, std::move(taken), all, position, home}));
     loop_.post([this, rest = std::weak_ptr{waiting_.back()}] {
       if (const auto kept = rest.lock()) goOn(kept);
     });
@@ -74,7 +83,7 @@ Flow FanOut::deliver(broker::TopicIndex& index, RelayMessage& relay, Stack& home
 bool FanOut::deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& home) {
   broker::Recipients& recipients = takeList();
   std::size_t position = 0;
-  deliverSlice(relay, collect(index, relay, recipients), position, home, SIZE_MAX);
+  deliverSlice(index, relay, collect(index, relay, recipients), position, home, SIZE_MAX);
   --depth_;
   recipients.clear();
   return !tellPublisher(relay);
@@ -82,7 +91,8 @@ bool FanOut::deliverNow(broker::TopicIndex& index, RelayMessage& relay, Stack& h
 
 void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
   const bool given = rest->later.waiting();  // and so there still is a message
-  if (given && !deliverSlice(rest->relay, rest->all, rest->position, rest->home, kLookEvery))
+  if (given &&
+      !deliverSlice(rest->index, rest->relay, rest->all, rest->position, rest->home, kLookEvery))
     return loop_.post([this, again = std::weak_ptr{rest}] {
       if (const auto kept = again.lock()) goOn(kept);
     });
@@ -93,8 +103,9 @@ void FanOut::goOn(const std::shared_ptr<Rest>& rest) {
 
 /// Delivers until all have got it, then returns true, or until time is up. The
 /// clock is looked at every so many deliveries.
-bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
-                          std::size_t& position, Stack& home, std::size_t lookEvery) {
+bool FanOut::deliverSlice(broker::TopicIndex& index, RelayMessage& relay,
+                          std::span<const broker::Recipient> all, std::size_t& position,
+                          Stack& home, std::size_t lookEvery) {
   const bool many = all.size() - position > lookEvery;
   const TimePoint end = many ? clock_.now() + kSlice : TimePoint::max();
   const bool outer = std::exchange(rejected_, false);
@@ -102,17 +113,24 @@ bool FanOut::deliverSlice(RelayMessage& relay, std::span<const broker::Recipient
     const std::size_t stop = position + std::min(lookEvery, all.size() - position);
     while (position < stop) {
       const broker::Recipient& recipient = all[position++];
-      broker::Session& session = *recipient.session;
-      if (session.ended()) continue;
-      ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
-                             recipient.subscriptionIds};
-      (session.stack() ? *session.stack() : home).run(forward);
+      if (recipient.session->ended()) continue;
+      if (forward(relay, recipient, home) == ForwardResult::denied && recipient.group) [[unlikely]]
+        deliverToAnother(index, relay, recipient, home);
       ++relay.matched;
     }
   } while (position < all.size() && !loop_.late() && clock_.now() < end);
   relay.rejected = relay.rejected || rejected_;
   rejected_ = outer;
   return position == all.size();
+}
+
+/// The member of a shared group whose turn it is may not read the message: the others
+/// may. (What a client itself refuses is not for others. [v5:4.8.2-6])
+void FanOut::deliverToAnother(broker::TopicIndex& index, const RelayMessage& relay,
+                              const broker::Recipient& denied, Stack& home) {
+  std::uint32_t place = 0;
+  while (const auto other = broker::Recipients::another(index, *relay.message, denied, place))
+    if (forward(relay, *other, home) != ForwardResult::denied) return;
 }
 
 /// True if it can be told that a session had no room; MQTT 3 has no way to say so.

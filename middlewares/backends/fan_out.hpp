@@ -50,8 +50,11 @@ private:
   broker::Recipients& takeList();
   std::span<const broker::Recipient> collect(broker::TopicIndex& index, const RelayMessage& relay,
                                              broker::Recipients& recipients);
-  bool deliverSlice(RelayMessage& relay, std::span<const broker::Recipient> all,
-                    std::size_t& position, Stack& home, std::size_t lookEvery);
+  bool deliverSlice(broker::TopicIndex& index, RelayMessage& relay,
+                    std::span<const broker::Recipient> all, std::size_t& position, Stack& home,
+                    std::size_t lookEvery);
+  static void deliverToAnother(broker::TopicIndex& index, const RelayMessage& relay,
+                               const broker::Recipient& denied, Stack& home);
   static bool tellPublisher(RelayMessage& relay);
 
   const Clock& clock_;

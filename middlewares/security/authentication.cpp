@@ -88,6 +88,10 @@ Flow Authentication::decide(Client& client, const mqtt::Connect& connect,
                     "the credentials have ended", next);
     std::string principal = std::move(login.principal);
     if (principal.empty()) principal = connect.userName.value_or("");
+    // Everybody without a name would have everybody's session.
+    if (principal.empty())
+      return refuse(client, userOf(connect), ReasonCode::notAuthorized, login.verdict,
+                    decidedBy(login.verdict) + " lets it in without saying who it is", next);
     admit(client, std::move(principal), std::move(login.groups), std::move(login.grants));
     accept(client, login.verdict);
     if (login.validUntil) cutOffAt(client, *login.validUntil);
@@ -240,7 +244,9 @@ Flow Authentication::continueAgain(Client& client, ContinueAuthentication& step,
     refused_.add(step.verdict);
     return next(ReasonCode::notAuthorized);
   }
-  admit(client, std::move(step.principal), std::move(step.groups), client.identity()->grants());
+  // Rights that hang on the identity stay with it if nothing has changed.
+  if (step.groups != client.identity()->groups())
+    admit(client, std::move(step.principal), std::move(step.groups), client.identity()->grants());
   accept(client, step.verdict);
   mqtt::PropertyWriter properties;
   properties.add(PropertyId::authenticationMethod, exchange.method);

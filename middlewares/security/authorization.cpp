@@ -84,8 +84,8 @@ Flow Authorization::on(SubscribeTopic& subscription, Next next, Done) {
   const broker::IdentityPtr identity = subscription.client.identity();
   return subscription.client.stack().call(
       AuthorizePacket{*identity, Action::subscribe,
-                      mqtt::splitSharedFilter(subscription.filter).filter,
-                      subscription.options.qos},
+                      mqtt::splitSharedFilter(subscription.filter).filter, subscription.options.qos,
+                      false, &subscription.session},
       next,
       [this, &subscription, identity](std::error_code error, AuthorizePacket& question, Next onward,
                                       Done done) {
@@ -109,7 +109,7 @@ Flow Authorization::on(ForwardMessage& delivery, SyncNext next, Done done) {
   if (cleared && !delivery.retain) return next();
   if (mayBeSent(stack, delivery.session, *delivery.message, delivery.retain, cleared))
     return next();
-  delivery.result = ForwardResult::dropped;
+  delivery.result = ForwardResult::denied;
   drops_.drop(stack, delivery.session, *delivery.message, DropReason::notAuthorized);
   return done();
 }
@@ -126,16 +126,24 @@ Flow Authorization::on(ForwardWaiting& delivery, SyncNext next, Done done) {
 }
 
 /// Whether the reader may read a message, which is known if it is `cleared`, and the
-/// author, if it was retained, may still publish it. Counts it if not.
+/// author, if it was retained, may still publish it. Counts it if not. What cannot be
+/// decided yet may wait for a session that has no connection, or is just being resumed.
 bool Authorization::mayBeSent(Stack& stack, const broker::Session& session,
                               const broker::Message& message, bool retain, bool cleared) {
   if (!stack.handled<AuthorizeDelivery>()) return true;
   // A message without author is the broker's own.
   const broker::IdentityPtr& author = message.author();
   const broker::IdentityPtr& reader = session.identity();
+  const bool waits = !session.connected() || !session.client()->connected();
   Verdict verdict;
-  if ((!retain || !author || mayRead(stack, *author, message, true, verdict)) &&
-      (cleared || (reader && mayRead(stack, *reader, message, false, verdict))))
+  const auto may = [&](const broker::Identity& who, bool asAuthor) {
+    AuthorizeDelivery question{who, message, asAuthor};
+    const std::error_code error = stack.run(question);
+    verdict = question.verdict;
+    if (error) return false;
+    return verdict.allowed() || (waits && question.undecided && verdict.opinion == Opinion::none);
+  };
+  if ((!retain || !author || may(*author, true)) && (cleared || (reader && may(*reader, false))))
     return true;
   denied_.add(verdict);
   if (log().wants(LogLevel::debug))
@@ -174,15 +182,6 @@ bool Authorization::readsAll(Stack& stack, broker::Session& session) {
   const broker::Clearance found = clearanceOf(stack, session);
   session.setClearance(found, version);
   return found == broker::Clearance::full;
-}
-
-/// Asks one half of a delivery; if the answer is no, leaves it in `verdict`.
-bool Authorization::mayRead(Stack& stack, const broker::Identity& who,
-                            const broker::Message& message, bool asAuthor, Verdict& verdict) {
-  AuthorizeDelivery question{who, message, asAuthor};
-  if (!stack.run(question) && question.verdict.allowed()) return true;
-  verdict = question.verdict;
-  return false;
 }
 
 void Authorization::logDenial(const broker::Identity& who, std::string_view what,

@@ -29,7 +29,8 @@ namespace mqttstack {
 ///   a right that was taken away, or a `#`, reads nothing it should not. A session
 ///   that may read all that its filters match is known for that (authorizeReception)
 ///   until a right changes or it subscribes again: nothing has to be asked then.
-/// - A message that had to wait, when it is sent.
+/// - A message that had to wait, when it is sent. So a session that has no connection,
+///   or is being resumed, also keeps what cannot be decided yet (`undecided`).
 ///
 /// Passes everything else: a PINGREQ needs no permission.
 ///
@@ -75,8 +76,6 @@ public:
 
 private:
   static bool readsAll(Stack& stack, broker::Session& session);
-  static bool mayRead(Stack& stack, const broker::Identity& who, const broker::Message& message,
-                      bool asAuthor, Verdict& verdict);
   bool mayBeSent(Stack& stack, const broker::Session& session, const broker::Message& message,
                  bool retain, bool cleared);
   Stack& stackOf(const broker::Session& session) const {

@@ -14,6 +14,7 @@
 #include "core/mqtt/topic.hpp"
 #include "core/mqtt/utf8.hpp"
 #include "core/net/peer_info.hpp"
+#include "core/stack/stack.hpp"
 #include "core/util/metrics.hpp"
 #include "middlewares/security/address_range.hpp"
 #include "middlewares/security/option_file.hpp"
@@ -43,7 +44,8 @@ const char* nameOf(Action action) {
 /// while the walk waits for `answer`.
 class HttpAuth::Question final : public Job {
 public:
-  using Settle = std::function<Flow(const std::optional<Answer>&, TimePoint asked)>;
+  /// Gets null if there is no answer.
+  using Settle = std::function<Flow(const Answer*, TimePoint asked)>;
 
   Question(HttpAuth& middleware, const std::string& url, std::string text, const Digest& digest,
            Settle settle, Deferred deferred)
@@ -58,8 +60,7 @@ public:
   ~Question() override { OPENSSL_cleanse(text_.data(), text_.size()); }
 
   void run() noexcept override {
-    reply_ = postJson(url_, text_, *http_, middleware_.stopping_);
-    answer_ = read(reply_);
+    answer_ = read(postJson(url_, text_, *http_, middleware_.stopping_));
   }
   void finish() override {
     if (answer_) {
@@ -67,22 +68,17 @@ public:
     } else {
       middleware_.failures_.add();
       if (middleware_.lines_.admits(middleware_.scheduler().now(), middleware_.log()))
-        middleware_.log().warning("{} gave no answer: {}", url_, trouble());
+        middleware_.log().warning("{} gave no answer: {}", nameOfUrl(url_),
+                                  mqtt::printable(answer_.error()));
     }
-    deferred_.settleWith([this] { return settle_(answer_, asked_); });
+    deferred_.settleWith([this] { return settle_(answer_ ? &*answer_ : nullptr, asked_); });
   }
   void refuse() override {
     middleware_.failures_.add();
-    deferred_.settleWith([this] { return settle_(std::nullopt, asked_); });
+    deferred_.settleWith([this] { return settle_(nullptr, asked_); });
   }
 
 private:
-  std::string trouble() const {
-    if (reply_.status == 0) return mqtt::printable(reply_.error);
-    return "status " + std::to_string(reply_.status) +
-           (reply_.status == 200 ? ", but no JSON object with a \"result\"" : "");
-  }
-
   HttpAuth& middleware_;
   const std::string& url_;
   std::string text_;
@@ -91,8 +87,7 @@ private:
   Settle settle_;
   Deferred deferred_;
   TimePoint asked_;
-  HttpReply reply_;
-  std::optional<Answer> answer_;
+  Expected<Answer, std::string> answer_{Answer{}};
 };
 
 void HttpAuth::Options::declare(OptionTable<Options>& table) {
@@ -127,6 +122,8 @@ HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostic
       http_{std::make_shared<HttpSettings>()},
       failures_{
           setup.metrics.counter("http_auth_failures", "questions that the service did not answer")},
+      loop_{setup.loop},
+      self_{std::make_shared<HttpAuth*>(this)},
       worker_{setup.loop, options.queue, options.threads} {
   if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
     diagnostics.error("OpenSSL has no random numbers");
@@ -140,13 +137,16 @@ HttpAuth::HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostic
   reload(diagnostics);
 }
 
-HttpAuth::~HttpAuth() { OPENSSL_cleanse(key_.data(), key_.size()); }
+HttpAuth::~HttpAuth() {
+  *self_ = nullptr;
+  OPENSSL_cleanse(key_.data(), key_.size());
+}
 
 void HttpAuth::check(const char* option, const std::string& url, Diagnostics& diagnostics) const {
   if (url.empty()) return;
   const UrlKind kind = kindOfUrl(url);
   if (kind == UrlKind::invalid)
-    diagnostics.errorAt(option, "\"" + mqtt::printable(url) + "\" is no URL that can be used",
+    diagnostics.errorAt(option, "it is no URL that can be used",
                         "for example: https://auth.example.org/mqtt, without user and password");
   if (kind == UrlKind::httpRemote)
     diagnostics.warningAt(option, "what is asked goes over the network in the clear",
@@ -181,6 +181,10 @@ std::optional<Severity> HttpAuth::unasked(std::string_view callback) const {
 void HttpAuth::start(Diagnostics&) {
   stopping_ = false;
   worker_.start();
+  // Everybody else has started by then, and brought back what was stored.
+  loop_.post([self = self_] {
+    if (*self) (*self)->firstOwn_ = broker::Message::create(broker::MessageFields{})->sequence();
+  });
 }
 
 void HttpAuth::stop() {
@@ -188,38 +192,41 @@ void HttpAuth::stop() {
   worker_.stop();
 }
 
-std::optional<HttpAuth::Answer> HttpAuth::read(const HttpReply& reply) {
+/// What a reply means, or why it is no answer.
+Expected<HttpAuth::Answer, std::string> HttpAuth::read(const HttpReply& reply) {
+  const auto wrong = [](std::string why) { return Unexpected{std::move(why)}; };
   Answer answer;
+  if (reply.status == 0) return wrong(reply.error);
   if (reply.status == 401 || reply.status == 403) {
     answer.opinion = Opinion::deny;
     return answer;
   }
-  if (reply.status != 200) return std::nullopt;
+  const std::string status = "status " + std::to_string(reply.status);
+  if (reply.status != 200) return wrong(status);
   const json body = json::parse(reply.body, nullptr, false);
-  if (!body.is_object()) return std::nullopt;
+  if (!body.is_object()) return wrong(status + ", but no JSON object");
   const auto result = body.find("result");
-  if (result == body.end()) return std::nullopt;
+  if (result == body.end()) return wrong(status + ", but no \"result\"");
   if (*result == "allow")
     answer.opinion = Opinion::allow;
   else if (*result == "deny")
     answer.opinion = Opinion::deny;
   else if (*result != "ignore")
-    return std::nullopt;
+    return wrong("\"result\" is none of \"allow\", \"deny\" and \"ignore\"");
 
   if (const auto user = body.find("user"); user != body.end()) {
-    if (!user->is_string()) return std::nullopt;
+    if (!user->is_string()) return wrong("\"user\" is no text");
     answer.user = user->get<std::string>();
   }
   if (const auto groups = body.find("groups"); groups != body.end()) {
-    if (!groups->is_array()) return std::nullopt;
-    for (const json& group : *groups) {
-      if (!group.is_string()) return std::nullopt;
-      answer.groups.push_back(group.get<std::string>());
-    }
+    const auto isText = [](const json& each) { return each.is_string(); };
+    if (!groups->is_array() || !std::all_of(groups->begin(), groups->end(), isText))
+      return wrong("\"groups\" is no list of texts");
+    answer.groups = groups->get<std::vector<std::string>>();
   }
   if (const auto seconds = body.find("expires_in"); seconds != body.end()) {
     constexpr std::uint64_t kLongest = 1'000'000'000;
-    if (!seconds->is_number_unsigned()) return std::nullopt;
+    if (!seconds->is_number_unsigned()) return wrong("\"expires_in\" is no number of seconds");
     answer.expiresIn = std::chrono::seconds{std::min(seconds->get<std::uint64_t>(), kLongest)};
   }
   return answer;
@@ -234,15 +241,14 @@ Flow HttpAuth::ask(Callback& callback, const std::string& url, std::string text,
     return conclude(callback, known->answer, known->asked, next, done);
   }
   return next.defer([&](Deferred deferred) {
-    worker_.submit(
-        laneOf(callback.identity.address()),
-        std::make_unique<Question>(
-            *this, url, std::move(text), digest,
-            [this, &callback, next](const std::optional<Answer>& answer, TimePoint asked) {
-              return answer ? conclude(callback, *answer, asked, next, Done{})
-                            : failed(callback, next, Done{});
-            },
-            std::move(deferred)));
+    worker_.submit(laneOf(callback.identity.address()),
+                   std::make_unique<Question>(
+                       *this, url, std::move(text), digest,
+                       [this, &callback, next](const Answer* answer, TimePoint asked) {
+                         return answer ? conclude(callback, *answer, asked, next, Done{})
+                                       : failed(callback, next, Done{});
+                       },
+                       std::move(deferred)));
   });
 }
 
@@ -302,7 +308,7 @@ Flow HttpAuth::on(AuthorizePacket& question, Next next, Done done) {
 
 Flow HttpAuth::failed(AuthorizePacket& question, Next next, Done done) {
   if (options_.onError == OnError::deny) return next(std::make_error_code(std::errc::io_error));
-  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  learn(question);
   question.verdict.allow(name());
   return done();
 }
@@ -314,46 +320,81 @@ Flow HttpAuth::conclude(AuthorizePacket& question, const Answer& answer, TimePoi
     question.verdict.deny(name(), ReasonCode::notAuthorized);
     return done();
   }
-  if (question.action == Action::subscribe) learn(question.identity, question.topic);
+  learn(question);
   question.verdict.allow(name());
   return done();
 }
 
 Flow HttpAuth::on(AuthorizeDelivery& question, SyncNext next, Done done) {
   if (options_.authorizeUrl.empty()) return next();
-  if (!question.asAuthor) {
-    const auto reader = readers_.find(&question.identity);
-    if (reader == readers_.end() ||
-        std::none_of(reader->second.filters.begin(), reader->second.filters.end(),
-                     [&](const std::string& filter) {
-                       return mqtt::matches(filter, question.message.topic());
-                     }))
-      return next();
-  }
+  const std::string_view topic = question.message.topic();
+  const auto known = rights_.find(&question.identity);
+  const bool allowed = question.asAuthor
+                           ? question.message.sequence() < firstOwn_ ||
+                                 home().handlerCount<AuthorizeDelivery>() == 1 ||
+                                 (known != rights_.end() && known->second.retained.contains(topic))
+                           : known != rights_.end() && known->second.mayRead(topic);
+  // Who comes back, after a restart for example, is asked about again before it is sent
+  // anything; until then nothing is known of it.
+  question.undecided = !question.asAuthor;
+  if (!allowed) return next();
   question.verdict.allow(name());
   return done();
 }
 
 /// What the service has allowed once stays allowed for the identity.
 Flow HttpAuth::on(AuthorizeReception& question, SyncNext next, Done done) {
-  const auto reader = readers_.find(&question.identity);
-  if (options_.authorizeUrl.empty() || reader == readers_.end()) return next();
-  question.everything = std::any_of(
-      reader->second.filters.begin(), reader->second.filters.end(),
-      [&](const std::string& filter) { return mqtt::contains(filter, question.filter); });
+  const auto known = rights_.find(&question.identity);
+  if (options_.authorizeUrl.empty() || known == rights_.end()) return next();
+  question.everything = known->second.mayReadAll(question.filter);
   return question.everything ? done() : next();
 }
 
-/// Keeps what somebody may read, for as long as anybody else knows who that is.
-void HttpAuth::learn(const broker::Identity& who, std::string_view filter) {
-  if (readers_.size() >= sweepAt_) {
-    std::erase_if(readers_, [](const auto& each) { return each.second.identity->owners() == 1; });
-    sweepAt_ = std::max<std::size_t>(1024, 2 * readers_.size());
+bool HttpAuth::Rights::mayRead(std::string_view topic) const {
+  return topics.contains(topic) ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const auto& each) { return mqtt::matches(each, topic); });
+}
+
+bool HttpAuth::Rights::mayReadAll(std::string_view filter) const {
+  return topics.contains(filter) ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const auto& each) { return mqtt::contains(each, filter); });
+}
+
+/// Keeps what somebody may do, for as long as anybody else knows who that is.
+void HttpAuth::learn(const AuthorizePacket& allowed) {
+  if (allowed.action != Action::subscribe && !allowed.retain) return;
+  if (rights_.size() >= sweepAt_) {
+    std::erase_if(rights_, [](const auto& each) { return each.second.identity->owners() == 1; });
+    sweepAt_ = std::max<std::size_t>(1024, 2 * rights_.size());
   }
-  Reader& reader = readers_[&who];
-  if (!reader.identity) reader.identity = broker::IdentityPtr{&who};
-  if (std::find(reader.filters.begin(), reader.filters.end(), filter) == reader.filters.end())
-    reader.filters.emplace_back(filter);
+  Rights& rights = rights_[&allowed.identity];
+  if (!rights.identity) rights.identity = broker::IdentityPtr{&allowed.identity};
+  if (allowed.action != Action::subscribe) {
+    if (rights.retained.size() >= kRetained) rights.retained.clear();
+    rights.retained.emplace(allowed.topic);
+    return;
+  }
+  if (allowed.session) keepSubscribed(rights, *allowed.session);
+  (mqtt::hasWildcard(allowed.topic) ? rights.filters : rights.topics).emplace(allowed.topic);
+}
+
+/// Forgets what a session is not subscribed to any more, or never came to be, once
+/// there may be much of that.
+void HttpAuth::keepSubscribed(Rights& rights, const broker::Session& session) const {
+  constexpr std::size_t kSpare = 100;
+  const std::size_t known = rights.topics.size() + rights.filters.size();
+  if (known <= 2 * std::size_t{session.subscriptions()} + kSpare) return;
+  LookupSubscriptions lookup{session, session.clientId()};
+  Stack& stack = session.stack() ? *session.stack() : home();
+  if (stack.run(lookup) || lookup.subscriptions.size() != session.subscriptions()) return;
+  std::set<std::string_view> subscribed;
+  for (const StoredSubscription& each : lookup.subscriptions)
+    subscribed.insert(mqtt::splitSharedFilter(each.filter).filter);
+  const auto gone = [&](const std::string& each) { return !subscribed.contains(each); };
+  std::erase_if(rights.topics, gone);
+  std::erase_if(rights.filters, gone);
 }
 
 // Answers that are remembered.

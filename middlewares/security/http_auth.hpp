@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 #include "core/stack/middleware.hpp"
 #include "core/stack/options.hpp"
 #include "core/stack/reloadable.hpp"
+#include "core/util/expected.hpp"
 #include "core/util/line_limit.hpp"
 #include "core/util/timer_wheel.hpp"
 #include "core/util/worker.hpp"
@@ -38,13 +40,20 @@ struct Metric;
 ///
 /// (the second also with "subscribe" and "will"), and the answer is status 200
 /// with `{"result": "allow"}`, `"deny"` or `"ignore"`, which is no opinion.
-/// Allowing a login may add `"user"`, `"groups"`, and `"expires_in"`, after so
-/// many seconds the client is cut off. Status 401 and 403 deny. Anything else is
+/// Allowing a login may add `"user"` (and has to if the client gave no user
+/// name), `"groups"`, and `"expires_in"`, after so many seconds the client is cut
+/// off. Status 401 and 403 deny. Anything else is
 /// a failure: denied, unless `on_error` says otherwise.
 ///
 /// What a client reads is decided when it subscribes: a delivery is allowed if
-/// the service has allowed the identity a filter that matches. A retained
-/// message's author was asked about when it was published.
+/// the service has allowed the identity a filter that matches. Nothing is known of
+/// an identity that has not been asked about yet: what comes for its session
+/// meanwhile waits.
+///
+/// A retained message's author was asked about when it was published. Where other
+/// middlewares judge deliveries as well, the message is allowed only if it was the
+/// service that allowed it; of one from before the start that is not known any
+/// more, and it is allowed if nobody in front denies it.
 ///
 /// Questions are put by threads of its own, addresses in turn; answers other
 /// than failures are remembered for `cache`.
@@ -74,6 +83,8 @@ public:
     static void declare(OptionTable<Options>& table);
   };
 
+  using MayExecute = Callbacks<LookupSubscriptions>;
+
   HttpAuth(Setup& setup, const Options& options, Diagnostics& diagnostics);
   ~HttpAuth() override;
 
@@ -99,7 +110,7 @@ private:
     std::vector<std::string> groups;
     std::optional<std::chrono::seconds> expiresIn;
   };
-  static std::optional<Answer> read(const HttpReply& reply);
+  static Expected<Answer, std::string> read(const HttpReply& reply);
 
   using Digest = std::array<unsigned char, 32>;
   struct DigestHash {
@@ -109,10 +120,16 @@ private:
     Answer answer;
     TimePoint asked;
   };
-  /// The filters that somebody may read.
-  struct Reader {
+  /// What the service has allowed somebody.
+  struct Rights {
+    using Names = std::set<std::string, std::less<>>;
+    bool mayRead(std::string_view topic) const;
+    bool mayReadAll(std::string_view filter) const;
+
     broker::IdentityPtr identity;
-    std::vector<std::string> filters;
+    Names topics;    // to be read
+    Names filters;   // the same, with wildcards
+    Names retained;  // topics published to, with the flag
   };
 
   void check(const char* option, const std::string& url, Diagnostics& diagnostics) const;
@@ -128,19 +145,24 @@ private:
   Digest digestOf(std::string_view json) const;
   const Remembered* recall(const Digest& digest) const;
   void remember(const Digest& digest, const Answer& answer, TimePoint asked);
-  void learn(const broker::Identity& reader, std::string_view filter);
+  void learn(const AuthorizePacket& allowed);
+  void keepSubscribed(Rights& rights, const broker::Session& session) const;
 
   static constexpr std::size_t kRemembered = 10'000;
+  static constexpr std::size_t kRetained = 100'000;  // of one author
 
   Options options_;
   std::shared_ptr<const HttpSettings> http_;  // with each question on its way
   Digest key_;
   std::unordered_map<Digest, Remembered, DigestHash> remembered_;
-  std::unordered_map<const broker::Identity*, Reader> readers_;
+  std::unordered_map<const broker::Identity*, Rights> rights_;
+  std::uint64_t firstOwn_ = 0;  // messages with lower numbers are from before the start
   std::size_t sweepAt_ = 1024;
   Metric& failures_;
   LineLimit lines_{"failures"};
   std::atomic<bool> stopping_{false};
+  LoopExecutor& loop_;
+  std::shared_ptr<HttpAuth*> self_;  // null for what is posted and comes too late
   Worker worker_;
 };
 

@@ -3,7 +3,10 @@
 #include <array>
 #include <curl/curl.h>
 #include <memory>
+#include <optional>
 #include <string_view>
+
+#include "core/mqtt/text.hpp"
 
 namespace mqttstack {
 namespace {
@@ -53,6 +56,30 @@ bool append(Headers& headers, const std::string& line) {
   return true;
 }
 
+/// A text taken apart; one that is no URL has no parts.
+class Url {
+public:
+  explicit Url(const std::string& text) {
+    initOnce();
+    url_.reset(curl_url());
+    if (url_ && curl_url_set(url_.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) url_.reset();
+  }
+  std::string part(CURLUPart which) const { return get(which).value_or(""); }
+  /// Whether there is such a part, be it empty.
+  bool has(CURLUPart which) const { return get(which).has_value(); }
+
+private:
+  std::optional<std::string> get(CURLUPart which) const {
+    char* value = nullptr;
+    if (!url_ || curl_url_get(url_.get(), which, &value, 0) != CURLUE_OK) return std::nullopt;
+    std::string result{value};
+    curl_free(value);
+    return result;
+  }
+
+  std::unique_ptr<CURLU, EndUrl> url_;
+};
+
 }  // namespace
 
 HttpReply postJson(const std::string& url, const std::string& document,
@@ -96,24 +123,22 @@ HttpReply postJson(const std::string& url, const std::string& document,
 }
 
 UrlKind kindOfUrl(const std::string& text) {
-  initOnce();
-  const std::unique_ptr<CURLU, EndUrl> url{curl_url()};
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
+  const Url url{text};
+  const std::string scheme = url.part(CURLUPART_SCHEME);
+  const std::string host = url.part(CURLUPART_HOST);
+  if (host.empty() || url.has(CURLUPART_USER) || url.has(CURLUPART_PASSWORD))
     return UrlKind::invalid;
-  const auto part = [&url](CURLUPart which) {
-    char* value = nullptr;
-    curl_url_get(url.get(), which, &value, 0);
-    std::string result = value ? value : "";
-    curl_free(value);
-    return result;
-  };
-  const std::string scheme = part(CURLUPART_SCHEME);
-  const std::string host = part(CURLUPART_HOST);
-  if (host.empty() || !part(CURLUPART_USER).empty()) return UrlKind::invalid;
   if (scheme == "https") return UrlKind::https;
   if (scheme != "http") return UrlKind::invalid;
   const bool local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
   return local ? UrlKind::httpLocal : UrlKind::httpRemote;
+}
+
+std::string nameOfUrl(const std::string& text) {
+  const Url url{text};
+  const std::string port = url.part(CURLUPART_PORT);
+  return mqtt::printable(url.part(CURLUPART_SCHEME) + "://" + url.part(CURLUPART_HOST) +
+                         (port.empty() ? "" : ":" + port) + url.part(CURLUPART_PATH));
 }
 
 }  // namespace mqttstack

@@ -26,8 +26,13 @@ struct HttpReply {
 HttpReply postJson(const std::string& url, const std::string& document,
                    const HttpSettings& settings, const std::atomic<bool>& cancelled);
 
-/// Whether text is a URL that postJson() can use, and where it leads.
+/// Whether text is a URL that postJson() can use, and where it leads. One with user or
+/// password is not: no option holds a secret.
 enum class UrlKind { invalid, https, httpLocal, httpRemote };
 UrlKind kindOfUrl(const std::string& url);
+
+/// A URL as the log may have it: without what stands behind the path, which may be a
+/// secret, and printable.
+std::string nameOfUrl(const std::string& url);
 
 }  // namespace mqttstack

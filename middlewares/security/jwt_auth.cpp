@@ -135,11 +135,12 @@ bool JwtAuth::reload(Diagnostics& diagnostics) {
                           "make one with: openssl rand -hex 32");
   });
   add("jwks", options_.jwks, [&](const std::string& text) {
-    auto set = JwtKey::fromJwks(text);
-    if (set)
-      keys->insert(keys->end(), set->begin(), set->end());
-    else
-      diagnostics.errorAt("jwks", options_.jwks.string() + ": " + set.error());
+    const auto set = JwtKey::fromJwks(text);
+    if (!set) return diagnostics.errorAt("jwks", options_.jwks.string() + ": " + set.error());
+    keys->insert(keys->end(), set->begin(), set->end());
+    if (std::any_of(set->begin(), set->end(),
+                    [](const JwtKey& key) { return key.algorithm() == JwtAlgorithm::hs256; }))
+      warnIfPublic("jwks", options_.jwks, diagnostics);
   });
   if (diagnostics.errorCount() != before) return false;
   keys_ = std::move(keys);

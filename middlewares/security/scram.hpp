@@ -32,8 +32,10 @@ struct ScramKeys {
   static std::optional<ScramKeys> parse(std::string_view text);
   std::string text() const;
 
-  /// Keys for a user who has none, made of somebody else's: they look as real as
-  /// these, are the same each time, and nobody can prove to know the password.
+  /// Keys for a user who has none, with somebody else's iterations and a salt of the
+  /// same size: they look as real as these, and nobody can prove to know the password.
+  /// They are the same each time until the broker is restarted, being made with a
+  /// secret of the process.
   ScramKeys madeUpFor(std::string_view user) const;
 };
 

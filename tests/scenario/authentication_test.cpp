@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
+#include "tests/middlewares/security/http_service.hpp"
 #include "tests/scenario/support/daemon.hpp"
 #include "tests/scenario/support/raw_client.hpp"
 #include "tests/scenario/support/test_certificates.hpp"
@@ -201,4 +204,49 @@ TEST_CASE("a flood of wrong passwords leaves others alone", "[authentication]") 
   CHECK(worst < std::chrono::milliseconds{500});
   RawClient late{house.endpoint(), Version::v5};
   late.connect({.clientId = "late", .userName = "alice", .password = "wonder"});
+}
+
+TEST_CASE("rights that a service gave to a session hold until it is asked again, after a restart",
+          "[authentication]") {
+  const auto version = GENERATE(Version::v311, Version::v5);
+  const bool stillAllowed = GENERATE(true, false);
+  std::atomic<bool> allowed{true};
+  const test::HttpService service{[&](const std::string&, const std::string& body) {
+    const bool reading = body.find("\"subscribe\"") != std::string::npos;
+    return test::HttpService::reply(reading && !allowed ? R"({"result":"deny"})"
+                                                        : R"({"result":"allow"})");
+  }};
+  const TemporaryDirectory directory;
+  const std::string config =
+      "[[listener]]\nbind = \"127.0.0.1:0\"\n[pipeline]\n"
+      "default = [\"connection\", \"authorization\", \"http_auth\", \"keep_alive\", \"last_will\", "
+      "\"sqlite_backend\", \"session_manager\", \"subscription_manager\", \"retain_manager\", "
+      "\"inbound_manager\", \"outbound_manager\"]\n"
+      "[middleware.sqlite_backend]\npath = \"store.db\"\n"
+      "[middleware.http_auth]\nauthorize_url = \"" +
+      service.url() + "\"\ncache = 0\n";
+  const Publish message{.topic = "news/today", .payload = "x", .qos = 1, .id = 5};
+  {
+    DaemonProcess daemon{config, directory.path()};
+    RawClient reader{daemon.endpoint(), version};
+    reader.connect(durable(version, "reader"));
+    reader.subscribe({{"news/#", 1}});
+    reader.disconnect();
+    RawClient writer{daemon.endpoint(), version};
+    writer.connect({.clientId = "writer"});
+    writer.publishFully({.topic = "kept", .payload = "y", .qos = 1, .id = 4, .retain = true});
+    daemon.signal(SIGTERM);
+    REQUIRE(daemon.wait() == 0);
+  }
+  DaemonProcess daemon{config, directory.path()};
+  RawClient writer{daemon.endpoint(), version};
+  writer.connect({.clientId = "writer"});
+  writer.publishFully(message);
+  allowed = stillAllowed;
+  RawClient reader{daemon.endpoint(), version};
+  CHECK(reader.connect(durable(version, "reader")).sessionPresent);
+  if (!stillAllowed) return reader.expectNothing();
+  reader.expectPublishFully({.topic = "news/today", .payload = "x", .qos = 1});
+  reader.subscribe({{"kept", 1}});
+  reader.expectPublishFully({.topic = "kept", .payload = "y", .qos = 1, .retain = true});
 }

@@ -74,7 +74,7 @@ TEST_CASE(
       CHECK(one.qos == Qos::atLeastOnce);
       CHECK(one.subscriptionIds.empty());
     }
-    CHECK_FALSE(one.shared);
+    CHECK(one.group == nullptr);
   }
 }
 
@@ -140,7 +140,7 @@ TEST_CASE("a shared subscription makes a copy of its own, with its own identifie
   const auto all = f.collect(published("x", Qos::exactlyOnce));
   REQUIRE(all.size() == 3);
   std::map<std::vector<std::uint32_t>, std::pair<Qos, bool>> rows;
-  for (const Recipient& one : all) rows[Fixture::idsOf(one)] = {one.qos, one.shared};
+  for (const Recipient& one : all) rows[Fixture::idsOf(one)] = {one.qos, one.group != nullptr};
   CHECK(rows == decltype(rows){{{1, 4}, {Qos::atMostOnce, false}},
                                {{2}, {Qos::exactlyOnce, true}},
                                {{3}, {Qos::atLeastOnce, true}}});

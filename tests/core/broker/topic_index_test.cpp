@@ -183,8 +183,8 @@ TEST_CASE("a shared group takes part once, by a member's turn [v5:4.8.2-4]", "[t
     std::vector<Match> matches;
     index.match("x/y", [&](const Match& match) { matches.push_back(match); });
     REQUIRE(matches.size() == 3);
-    CHECK(std::count_if(matches.begin(), matches.end(), [](const Match& m) { return m.shared; }) ==
-          2);
+    CHECK(std::count_if(matches.begin(), matches.end(),
+                        [](const Match& m) { return m.group != nullptr; }) == 2);
     for (const Match& match : matches)
       if (match.identifier == 9) ++turns[match.session->clientId()];
   }
@@ -371,7 +371,7 @@ TEST_CASE("the index agrees with the plain definition under random changes", "[t
       std::multiset<Row> got;
       std::size_t gotShared = 0;
       for (const Match& match : matches) {
-        if (match.shared)
+        if (match.group)
           ++gotShared;
         else
           got.insert({match.session->clientId(), match.identifier, match.options.qos});
@@ -390,7 +390,7 @@ TEST_CASE("the index agrees with the plain definition under random changes", "[t
       REQUIRE(got == expected);
       REQUIRE(gotShared == groups.size());
       for (const Match& match : matches)
-        if (match.shared) REQUIRE(match.session->subscriptions() > 0);
+        if (match.group) REQUIRE(match.session->subscriptions() > 0);
     }
     REQUIRE(index.subscriptions() == oracle.size());
   }

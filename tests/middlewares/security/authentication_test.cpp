@@ -112,6 +112,18 @@ TEST_CASE("authentication gives an allowed client its identity [v311:3.1.4-4] [v
   }
 }
 
+TEST_CASE("authentication refuses who is allowed in without a name", "[authentication]") {
+  Door door{allow};
+  door.broker.listener.allowAnonymous = true;
+  const auto user =
+      GENERATE(std::optional<std::string_view>{}, std::optional<std::string_view>{""});
+  Peer peer = door.knock(user, "token");
+  CHECK(connackFor(peer) == ReasonCode::notAuthorized);
+  CHECK(door.accepted() == 0);
+  CHECK(door.broker.metrics.value("auth_refused{by=\"stub\"}") == 1);
+  CHECK_THAT(door.broker.log.front().text, Catch::Contains("without saying who it is"));
+}
+
 TEST_CASE("authentication lets nobodies in where the listener allows it", "[authentication]") {
   Door door{deny};
   door.broker.listener.allowAnonymous = true;

@@ -352,6 +352,7 @@ TEST_CASE("a client authenticates itself again with AUTH 0x19 [v5:4.12.1-1]",
           "[enhanced_authentication]") {
   Door door;
   Peer peer = admitted(door);
+  const broker::IdentityPtr before = peer.client().identity();
   SECTION("in one step") {
     peer.send(auth(kAgain, "enough"));
     CHECK(peer.received() == auth(0, "welcome"));
@@ -366,7 +367,7 @@ TEST_CASE("a client authenticates itself again with AUTH 0x19 [v5:4.12.1-1]",
     peer.send(auth(kContinue, "enough"));
     CHECK(peer.received() == auth(0, "welcome"));
   }
-  CHECK(peer.client().identity()->principal() == "alice");
+  CHECK(peer.client().identity() == before);  // what hangs on it stays
   peer.send(auth(kAgain, "hello"));
   CHECK(peer.received() == auth(kContinue, "question 1"));
 }

@@ -9,6 +9,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "core/mqtt/text.hpp"
 #include "middlewares/protocol/connection.hpp"
 #include "middlewares/security/authentication.hpp"
 #include "tests/middlewares/security/http_service.hpp"
@@ -36,9 +37,10 @@ const HttpService::Answer kAllow = always(R"({"result":"allow"})");
 
 /// A pipeline that asks a service about logins and rights.
 struct Door {
-  explicit Door(HttpService::Answer answer, HttpAuth::Options options = {})
+  explicit Door(HttpService::Answer answer, HttpAuth::Options options = {},
+                const std::string& path = "/auth")
       : service{std::move(answer)} {
-    options.authenticateUrl = service.url();
+    options.authenticateUrl = service.url(path);
     options.authorizeUrl = service.url();
     options.timeout = 2s;
     broker.use<Connection>();
@@ -198,6 +200,23 @@ TEST_CASE("http_auth fails closed when the service fails", "[http_auth]") {
   CHECK(door.broker.logged(LogLevel::warning) == 2);
 }
 
+TEST_CASE("http_auth says what is wrong with an answer, and names the service without secrets",
+          "[http_auth]") {
+  const auto answer = GENERATE(table<const char*, const char*>({
+      {R"({"result":"perhaps"})", R"("result" is none of "allow", "deny" and "ignore")"},
+      {R"({"results":"allow"})", R"(status 200, but no "result")"},
+      {"allow", "status 200, but no JSON object"},
+      {R"({"result":"allow","user":5})", R"("user" is no text)"},
+      {R"({"result":"allow","groups":[1]})", R"("groups" is no list of texts)"},
+      {R"({"result":"allow","expires_in":-1})", R"("expires_in" is no number of seconds)"},
+  }));
+  Door door{always(std::get<0>(answer)), {}, "/auth/mqtt?key=topsecret"};
+  CHECK(door.enter() == ReasonCode::serverUnavailable);
+  const std::string& line = door.broker.log.front().text;
+  CHECK(line == door.service.url("/auth/mqtt") +
+                    " gave no answer: " + mqtt::printable(std::get<1>(answer)));
+}
+
 TEST_CASE("http_auth fails open if it is told to", "[http_auth]") {
   HttpAuth::Options options;
   options.onError = OnError::allow;
@@ -224,9 +243,10 @@ TEST_CASE("http_auth waits for an answer as long as it may, and no longer", "[ht
   connect.clientId = "a";
   connect.userName = "alice";
   Peer peer = broker.connectWith(connect);
-  broker.loop.await();
-  broker.run();
-  CHECK(peer.closed());
+  while (!peer.closed()) {
+    broker.loop.await();
+    broker.run();
+  }
   over = true;
 }
 
@@ -368,10 +388,13 @@ TEST_CASE("http_auth reports what is wrong with its options", "[http_auth]") {
   };
   SECTION("no service") { CHECK(findings().at(0).severity == Severity::error); }
   SECTION("a URL that is none") {
-    options.authenticateUrl = GENERATE("auth", "ftp://host/", "http://", "https://a:b@host/",
-                                       "file:///etc/passwd", "http://ho st/");
+    options.authenticateUrl =
+        GENERATE("auth", "ftp://host/", "http://", "https://a:b@host/", "http://:topsecret@host/",
+                 "http://@host/", "file:///etc/passwd", "http://ho st/");
     CHECK(findings().at(0).severity == Severity::error);
-    CHECK(findings().at(0).place.option == "authenticate_url");
+    const Finding finding = findings().at(0);
+    CHECK(finding.place.option == "authenticate_url");
+    CHECK(finding.message.find("topsecret") == std::string::npos);
   }
   SECTION("passwords in the clear") {
     options.authenticateUrl = "http://auth.example.org/";

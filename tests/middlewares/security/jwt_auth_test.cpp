@@ -225,6 +225,15 @@ TEST_CASE("jwt_auth reports what is wrong with its keys", "[jwt_auth]") {
     CHECK(broker.diagnostics.findings()[1].place.option == "secret");
     CHECK(broker.diagnostics.findings()[2].place.option == "jwks");
   }
+  SECTION("and warns of a key set that is secret and can be read by everybody") {
+    const TemporaryFile set{R"({"keys":[{"kty":"oct","k":")" + std::string(43, 'A') + "\"}]}"};
+    const auto [mode, warnings] = GENERATE(table<int, std::size_t>({{0644, 1}, {0600, 0}}));
+    std::filesystem::permissions(set.path(), static_cast<std::filesystem::perms>(mode));
+    options.jwks = set.path();
+    broker.use<JwtAuth>(options);
+    CHECK(broker.diagnostics.errorCount() == 0);
+    CHECK(broker.diagnostics.findings().size() == warnings);
+  }
   SECTION("and warns if every issuer would do") {
     const TemporaryFile good{kSecret};
     options.audience = {};

@@ -134,6 +134,8 @@ TEST_CASE("keys that are made up look real, stay the same, and nobody knows them
   CHECK(mallory.salt != real.salt);
   CHECK(mallory.salt == real.madeUpFor("mallory").salt);
   CHECK(mallory.salt != real.madeUpFor("eve").salt);
+  // They tell nothing of whose keys they stand beside, who could compute them else.
+  CHECK(mallory.salt == ScramKeys::derive("other", real.salt, 4096).madeUpFor("mallory").salt);
 
   ScramServer server;
   ScramClient client{"mallory", "pencil"};
