@@ -173,8 +173,8 @@ bool HttpAuth::reload(Diagnostics& diagnostics) {
 }
 
 std::optional<Severity> HttpAuth::unasked(std::string_view callback) const {
-  const std::string& url = callback == AuthenticateConnection::kName ? options_.authenticateUrl
-                                                                     : options_.authorizeUrl;
+  const std::string& url =
+      callback == AuthenticateConnection::kName ? options_.authenticateUrl : options_.authorizeUrl;
   return url.empty() ? std::nullopt : Middleware::unasked(callback);
 }
 

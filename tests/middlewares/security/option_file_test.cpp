@@ -22,12 +22,13 @@ TEST_CASE("a file whose reading fails is reported like one that is not there", "
   Diagnostics diagnostics;
   CHECK(readOptionFile("path", "/proc/self/mem", diagnostics) == std::nullopt);
   REQUIRE(diagnostics.errorCount() == 1);
-  CHECK(diagnostics.findings().front().message == "cannot read /proc/self/mem: Input/output error");
+  CHECK(diagnostics.findings().front().message ==
+        "cannot read \"/proc/self/mem\": Input/output error");
   CHECK(diagnostics.findings().front().place.option == "path");
 }
 
 TEST_CASE("a directory is no file of an option", "[option_file]") {
   Diagnostics diagnostics;
   CHECK(readOptionFile("path", "/", diagnostics) == std::nullopt);
-  CHECK(diagnostics.findings().front().message == "cannot read /: it is a directory");
+  CHECK(diagnostics.findings().front().message == "cannot read \"/\": it is a directory");
 }
