@@ -204,12 +204,14 @@ private:
   Acknowledged finish(Delivery& delivery) noexcept;
   void compact() noexcept;
   void count(const Delivery& delivery) noexcept {
-    bytes_ += delivery.bytes();
-    allBytes_ += delivery.bytes();
+    const std::size_t bytes = delivery.bytes();
+    bytes_ += bytes;
+    allBytes_ += bytes;
   }
   void uncount(const Delivery& delivery) noexcept {
-    bytes_ -= delivery.bytes();
-    allBytes_ -= delivery.bytes();
+    const std::size_t bytes = delivery.bytes();
+    bytes_ -= bytes;
+    allBytes_ -= bytes;
   }
   std::uint16_t distance(std::uint16_t packetId) const noexcept;
 

@@ -13,7 +13,8 @@ namespace {
 constexpr std::chrono::milliseconds kSlice{5};
 constexpr std::size_t kLookEvery = 256;  // deliveries, at the clock
 
-ForwardResult forward(const RelayMessage& relay, const broker::Recipient& recipient, Stack& home) {
+inline ForwardResult forward(const RelayMessage& relay, const broker::Recipient& recipient,
+                             Stack& home) {
   broker::Session& session = *recipient.session;
   ForwardMessage forward{session, relay.message, recipient.qos, recipient.retain,
                          recipient.subscriptionIds};

@@ -14,6 +14,15 @@ using broker::DeliveryState;
 using mqtt::Qos;
 using mqtt::ReasonCode;
 
+namespace {
+
+/// Up to so many bytes under way to a client nobody asks about. Beyond, messages go by
+/// the limits of queues: who never acknowledges would have the memory of a window full
+/// of large ones.
+constexpr std::size_t kLittle = 64 * 1024;
+
+}  // namespace
+
 void OutboundManager::Options::declare(OptionTable<Options>& table) {
   table
       .add("max_inflight", &Options::maxInflight,
@@ -58,7 +67,7 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
                     .retain = message.retain};
   const bool maySend =
       client && session.queueEmpty() && hasRoom(*client) && session.window().canSend();
-  if (maySend && !isMuch(session, delivery)) {
+  if (maySend && session.window().bytes() <= kLittle) {
     sendNew(*client, session, std::move(delivery));
     return ForwardResult::sent;
   }
@@ -72,15 +81,6 @@ ForwardResult OutboundManager::forward(ForwardMessage& message) {
   else if (client && !hasRoom(*client))
     client->notifyWhenDrained();
   return ForwardResult::queued;
-}
-
-/// Whether so much is under way to the client already that the limits of queues have
-/// to be asked: who never acknowledges would have the memory of a window full of
-/// large messages.
-bool OutboundManager::isMuch(const broker::Session& session, const Delivery& delivery) {
-  constexpr std::size_t kLittle = 64 * 1024;
-  const broker::InflightWindow* const window = session.windowIfAny();
-  return window && !window->empty() && window->bytes() + delivery.bytes() > kLittle;
 }
 
 ForwardResult OutboundManager::forwardUnacknowledged(ForwardMessage& message, Client* client) {

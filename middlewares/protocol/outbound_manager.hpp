@@ -60,7 +60,6 @@ private:
     return session.stack() ? *session.stack() : home();
   }
   void sendNew(Client& client, broker::Session& session, broker::Delivery delivery);
-  static bool isMuch(const broker::Session& session, const broker::Delivery& delivery);
   bool send(Client& client, broker::Session& session, broker::Delivery& delivery);
   void sendMore(Client& client);
   bool store(broker::Session& session, broker::Delivery& delivery) const;
